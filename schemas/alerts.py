@@ -1,0 +1,30 @@
+"""Alerts as published on `module-alerts` (contract section 5)."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+AlertStatus = Literal["pending", "firing", "resolved"]
+
+
+class Alert(Struct, frozen=True, gc=False):
+    """One transition or refresh of one alert. Times are event time, epoch milliseconds.
+
+    `fingerprint` depends on the labels alone, so it is the same before and after a restart. `starts_at` is when the
+    condition was first seen true; `ends_at` is null while it lasts.
+    """
+
+    fingerprint: str
+    alertname: str
+    status: AlertStatus
+    severity: str
+    module_id: str | None
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    value: float | None
+    threshold: float | None
+    starts_at: int
+    ends_at: int | None
+    updated_at: int
+    reason: str
+    revision: Annotated[int, Meta(ge=1)]

@@ -1,0 +1,64 @@
+"""Every error the worker raises on purpose.
+
+    ModpulseError
+    |- ConfigError            a setting or a rule file is wrong; the message names it and the remedy
+    |- PoisonRecord           one input record cannot be used; it goes to the dead letters, nothing stops
+    |- StateIncompatible      the changelog holds state this build or this configuration must not continue from
+    |- StateLost              the changelog misses state the consumer group says was committed
+    |- BrokerUnavailable      the broker cannot be reached (retriable)
+    |- TaskFenced             another worker owns the partition now; this process must stop
+
+`retriable` tells the supervisor whether to wait and try again or to end the process (fail-stop).
+"""
+
+from typing import ClassVar
+
+
+class ModpulseError(Exception):
+    """Base of all errors raised on purpose."""
+
+    retriable: ClassVar[bool] = False
+
+
+class ConfigError(ModpulseError):
+    """A setting, a flag or a rule file is wrong. The message names the place and the remedy."""
+
+
+class PoisonRecord(ModpulseError):
+    """One input record cannot be used.
+
+    Attributes:
+        reason: one of the contract's reasons (`undecodable`, `invalid`, `future_timestamp`, `too_large`, `late`).
+        message: what is wrong with it, for people.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(f"{reason}: {message}")
+        self.reason = reason
+        self.message = message
+
+
+class StateIncompatible(ModpulseError):
+    """The changelog was written with other window sizes, another sketch accuracy or a newer record version.
+
+    Operator action: go back to the former configuration or build, or choose a new `application_id` (which starts
+    with empty state and reads the input from its beginning).
+    """
+
+
+class StateLost(ModpulseError):
+    """The restored position is behind what the consumer group committed: the changelog was truncated or deleted.
+
+    Operator action: restore the changelog topic, or start once with `modpulse run --accept-state-loss`, which keeps the
+    committed offsets and starts the windows empty.
+    """
+
+
+class BrokerUnavailable(ModpulseError):
+    """The broker cannot be reached or did not answer in time."""
+
+    retriable: ClassVar[bool] = True
+
+
+class TaskFenced(ModpulseError):
+    """Another worker has taken the partition over; nothing this process still holds for it may be written."""
