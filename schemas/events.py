@@ -51,5 +51,5 @@ class CloudEvent(Struct, frozen=True):
 
     specversion: str
     id: str
-    data: msgspec.Raw | None = None
+    data: msgspec.Raw = msgspec.Raw()  # empty: absent
     data_base64: str | None = None

@@ -1,0 +1,29 @@
+# modpulse: one image for every command; `run` (the worker) is the default.
+
+FROM python:3.11-slim AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+RUN python -m venv /opt/modpulse
+WORKDIR /src
+# The dependencies first: this layer changes only with the lock.
+COPY requirements.lock ./
+RUN /opt/modpulse/bin/pip install --require-hashes -r requirements.lock
+COPY pyproject.toml README.md ./
+COPY schemas schemas
+COPY pipeline pipeline
+COPY topology topology
+RUN /opt/modpulse/bin/pip install --no-deps --no-build-isolation . \
+    && /opt/modpulse/bin/pip uninstall -y pip hatchling editables
+
+FROM python:3.11-slim
+RUN useradd --system --uid 10001 --home-dir /var/lib/modpulse --create-home modpulse
+COPY --from=build /opt/modpulse /opt/modpulse
+# Only /var/lib/modpulse and /tmp are ever written, so the root file system can be read-only.
+ENV PATH=/opt/modpulse/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+WORKDIR /var/lib/modpulse
+USER 10001
+STOPSIGNAL SIGTERM
+EXPOSE 9464
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:9464/livez', timeout=3)"]
+ENTRYPOINT ["modpulse"]
+CMD ["run"]

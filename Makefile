@@ -1,0 +1,77 @@
+# `make` alone lists the targets. Each of them makes the environment it needs in .venv; nothing is installed elsewhere.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+UV_VERSION := 0.13.8
+UV := $(BIN)/uv
+# The first one that is 3.11 or newer is used; the locks are resolved for 3.11.
+PYTHONS ?= python3.11 python3 python3.12 python3.13 python3.14
+COMPILE := $(UV) pip compile -q --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --python-version 3.11
+
+.PHONY: help demo test unit check format lock bench bench-smoke faults clean env
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: env ## Run everything at once with traffic; SECONDS=60 ends it by itself, else Ctrl-C does
+	@$(BIN)/modpulse demo $(if $(SECONDS),--seconds $(SECONDS))
+
+test: env ## Run every test, those on a real broker too (fails without one; never skips)
+	@$(BIN)/pytest -q
+
+unit: env ## Run the tests that need no broker, in seconds
+	@$(BIN)/pytest -q -m "not broker"
+
+check: env ## Lint, formatting, types and the layering of the packages
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: env ## Format the code and apply the linter's safe fixes
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+lock: $(UV) ## Resolve both lock files from pyproject.toml; pins that still fit stay
+	@$(COMPILE) pyproject.toml --group build -o requirements.lock
+	@$(COMPILE) pyproject.toml --group build --group dev -c requirements.lock -o requirements-dev.lock
+
+bench: env ## Measure throughput and latency on a real broker (minutes)
+	@$(BIN)/python -m bench
+
+bench-smoke: env ## The same, small: does the benchmark still run?
+	@$(BIN)/python -m bench --smoke
+
+faults: env ## Kill, freeze and restart workers and broker for minutes, and count
+	@$(BIN)/python -m tests.faults
+
+clean: ## Remove the environment, Kafka's jars and every cache
+	@rm -rf $(VENV) .dev build dist .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+env: $(STAMP) ## Make or update .venv from the lock file
+	@:
+
+$(STAMP): requirements-dev.lock pyproject.toml | $(UV)
+	@echo "installing into $(VENV) ..." >&2
+	@$(UV) pip install -q --python $(BIN)/python --require-hashes -r requirements-dev.lock
+	@$(UV) pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(UV): | $(BIN)/python
+	@$(BIN)/python -m pip install -q --disable-pip-version-check uv==$(UV_VERSION)
+
+$(BIN)/python:
+	@for candidate in $(PYTHONS); do \
+	  if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    exec "$$candidate" -m venv $(VENV); \
+	  fi; \
+	done; \
+	echo "Python 3.11 or newer is needed (tried: $(PYTHONS)); name yours: make PYTHONS=/path/to/python3" >&2; \
+	exit 1

@@ -1,0 +1,205 @@
+"""The alert state machine: window records in, transitions out. Event time only, no clock.
+
+A tick is one closed window; `tick_ms` is its end. The semantics are those of Prometheus (rules/alerting.go), with
+three differences made for a compacted topic: a pending alert whose condition ends is published as resolved, state is
+restored exactly, and revisions keep rising when an alert comes back.
+
+- false -> pending when the condition is first true, `active_at` = that tick; firing when `tick - active_at >= for`, so
+  `for = 0` fires at once and is never pending. Pending or firing -> resolved at the first false tick.
+- Records are published on transitions only; between them value and annotations stay as published.
+- No record for a module in a tick: `no_data = "ok"` counts as false, `"hold"` changes nothing (time still passes, and
+  only data or the removal of the rule ends such an alert).
+- An alert whose rule is gone, or whose labels or severity were changed, resolves at the next tick of any window.
+- A resolved alert is remembered for a day of event time after which its revisions start at 1 again.
+
+The same inputs give the same outputs, a restart between any two ticks included. Corrected records are not for this.
+"""
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from pipeline.alerts.compiled import AlertCounters, CompiledRule
+from pipeline.alerts.fields import Record, Scope
+from pipeline.alerts.notice import ending_reason, fingerprint, labels_of, rising_reason, to_alert
+from pipeline.alerts.rules import Rule
+from pipeline.alerts.store import AlertStore
+from schemas.alert_state import ActiveAlert
+from schemas.alerts import Alert
+from schemas.metrics import ModuleMetrics
+
+MAX_ACTIVE_ALERTS = 10_000
+KEEP_RESOLVED_MS = 86_400_000
+
+
+class AlertMachine:
+    """The alerts of one scope in one task: every rule of that scope, over every record the task closes.
+
+    Attributes:
+        counters: evaluations, failures and refusals since it was made.
+    """
+
+    def __init__(self, rules: Sequence[Rule], scope: Scope, *, max_active: int = MAX_ACTIVE_ALERTS) -> None:
+        """Compiles the rules of the scope and begins with no alerts.
+
+        Args:
+            rules: as loaded; those of the other scope are ignored.
+            scope: whose rules to run.
+            max_active: how many alerts may be pending or firing; beyond it new ones are refused and counted.
+        """
+        self.counters = AlertCounters()
+        self._compiled = {rule.name: CompiledRule(rule, self.counters) for rule in rules if rule.scope == scope}
+        self._scope = scope
+        self._max_active = max_active
+        self._store = AlertStore(KEEP_RESOLVED_MS)
+        self._orphans: list[tuple[ActiveAlert, str]] | None = []  # None: restored since they were looked for
+        self._updated_at_ms = 0
+        self._tick_ms = 0
+
+    @property
+    def active_count(self) -> int:
+        """How many alerts are pending or firing."""
+        return self._store.active_count
+
+    def wants_tick(self, window: str) -> bool:
+        """Whether a tick of that window would change anything if no module had a record in it.
+
+        A window that closes without a record must still tick while this is true, or alerts of silent modules last
+        for ever; when it is false, such ticks can be left out.
+        """
+        return bool(self._find_orphans()) or any(
+            c.rule.window == window and c.rule.no_data == "ok" and self._store.has_active(c.rule.name)
+            for c in self._compiled.values()
+        )
+
+    def tick(self, window: str, tick_ms: int, records: Sequence[Record], now_ms: int) -> list[Alert]:
+        """Evaluates the rules of one window size on all records of one closed window.
+
+        Never fails for a record's sake. Ticks must come in rising order per window size, each once.
+
+        Args:
+            window: the name of the size.
+            tick_ms: the window's end.
+            records: its final records, one per module in any order; for the system none or one.
+            now_ms: what the alerts say in `updated_at`; decides nothing.
+
+        Returns:
+            The transitions, ordered by rule and module id.
+        """
+        self._tick_ms = tick_ms
+        self._updated_at_ms = now_ms
+        self._store.expire(tick_ms)
+        out = self._end_orphans()
+        by_module = {_module_key(record): record for record in sorted(records, key=_module_key)}
+        for compiled in self._compiled.values():
+            if compiled.rule.window == window:
+                out += self._tick_rule(compiled, by_module)
+        return out
+
+    def drain_state(self) -> list[tuple[bytes, bytes | None]]:
+        """What the changelog must learn since the last call; None is a tombstone. Ordered by key."""
+        return self._store.drain()
+
+    def restore(self, key: bytes, value: bytes | None) -> None:
+        """Takes back one record that `drain_state` gave, in the changelog's order and before the first tick.
+
+        Raises:
+            StateIncompatible: the record is not one this build reads.
+        """
+        self._store.restore(key, value)
+        self._orphans = None
+
+    def _tick_rule(self, compiled: CompiledRule, by_module: dict[str, Record]) -> list[Alert]:
+        rule = compiled.rule
+        active = self._store.active(rule.name)
+        modules = by_module if active.keys() <= by_module.keys() else sorted(by_module.keys() | active.keys())
+        out: list[Alert] = []
+        for module in modules:
+            record = by_module.get(module)
+            state = active.get(module)
+            if record is None:
+                assert state is not None
+                if rule.no_data == "ok":
+                    out.append(self._end(state, state.value, "no data"))
+            elif compiled.holds(record):
+                if state is None:
+                    out += self._begin(compiled, module or None, record)
+                elif state.status == "pending" and self._tick_ms - state.active_at_ms >= rule.for_ms:
+                    out.append(self._rise(compiled, state, record))
+            elif state is not None:
+                value = compiled.value(record)
+                reason = ending_reason(rule, compiled.condition.text, value, state.status == "pending")
+                out.append(self._end(state, value, reason))
+        return out
+
+    def _begin(self, compiled: CompiledRule, module_id: str | None, record: Record) -> list[Alert]:
+        """A new alert, pending or at once firing; nothing if there are too many."""
+        if self._store.active_count >= self._max_active:
+            self.counters.refused += 1
+            return []
+        rule = compiled.rule
+        labels = labels_of(rule, module_id)
+        known_as = fingerprint(self._scope, labels)
+        former = self._store.get(known_as)
+        state = ActiveAlert(
+            fingerprint=known_as,
+            rule=rule.name,
+            scope=self._scope,
+            module_id=module_id,
+            status="pending",
+            severity=rule.severity,
+            labels=labels,
+            annotations={},
+            threshold=rule.threshold,
+            value=None,
+            active_at_ms=self._tick_ms,
+            fired_at_ms=None,
+            last_tick_ms=self._tick_ms,
+            revision=former.revision if former is not None else 0,
+        )
+        return [self._rise(compiled, state, record)]
+
+    def _rise(self, compiled: CompiledRule, state: ActiveAlert, record: Record) -> Alert:
+        """Publishes an alert whose condition is true: firing if it has held long enough, else pending."""
+        rule = compiled.rule
+        value = compiled.value(record)
+        firing = self._tick_ms - state.active_at_ms >= rule.for_ms
+        state = replace(
+            state,
+            status="firing" if firing else "pending",
+            fired_at_ms=self._tick_ms if firing else None,
+            threshold=rule.threshold,
+            value=value,
+            annotations={k: t.render(record, value, rule.threshold) for k, t in compiled.annotations.items()},
+            last_tick_ms=self._tick_ms,
+            revision=state.revision + 1,
+        )
+        self._store.put(state)
+        return to_alert(state, rising_reason(rule, compiled.condition.text, value, firing), self._updated_at_ms)
+
+    def _end(self, state: ActiveAlert, value: float | None, reason: str) -> Alert:
+        """Publishes the end of an alert, with the labels and annotations it had, and remembers its revision only."""
+        ended = replace(state, status="resolved", value=value, last_tick_ms=self._tick_ms, revision=state.revision + 1)
+        self._store.put(replace(ended, labels={}, annotations={}))
+        return to_alert(ended, reason, self._updated_at_ms)
+
+    def _end_orphans(self) -> list[Alert]:
+        out = [self._end(state, state.value, reason) for state, reason in self._find_orphans()]
+        self._orphans = []
+        return out
+
+    def _find_orphans(self) -> list[tuple[ActiveAlert, str]]:
+        """The restored alerts that today's rules would not raise under the same labels, and why; looked for once."""
+        if self._orphans is None:
+            self._orphans = []
+            for state in self._store.all_active():
+                compiled = self._compiled.get(state.rule)
+                if compiled is None:
+                    self._orphans.append((state, "rule removed"))
+                elif fingerprint(self._scope, labels_of(compiled.rule, state.module_id)) != state.fingerprint:
+                    self._orphans.append((state, "labels of the rule changed"))
+        return self._orphans
+
+
+def _module_key(record: Record) -> str:
+    return record.module_id if isinstance(record, ModuleMetrics) else ""

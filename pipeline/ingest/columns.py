@@ -1,0 +1,259 @@
+"""From a raw batch to columns of accepted events; everything else is rejected or forwarded, each exactly once."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from operator import attrgetter
+from typing import Annotated
+
+import msgspec
+import numpy as np
+
+from pipeline.config import CoreConfig
+from pipeline.ingest.batch import RecordBatch
+from pipeline.ingest.decode import decode_batch, good_indices
+from pipeline.ingest.identifiers import hash_ids, hash_text, id_fault
+from pipeline.ingest.modules import OTHER_CODE, Modules
+from pipeline.outputs import Forwarded, Outbox, Rejected
+from pipeline.sketch.mapping import F8, I8
+from pipeline.windows.columns import Columns
+from schemas.errors import PoisonRecord
+from schemas.events import MAX_GAUGE, ModuleLogEvent
+from schemas.state import Ledger
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_Rfc3339 = Annotated[datetime, msgspec.Meta(tz=True)]
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE)
+_gauges = (attrgetter("memory_bytes"), attrgetter("goroutines"), attrgetter("db_connections"))
+
+
+def parse_timestamp(text: str) -> int:
+    """RFC 3339 to epoch ms (rounded down).
+
+    Raises:
+        PoisonRecord: not RFC 3339, without an offset, or before 1970.
+    """
+    try:
+        if not _RFC3339.fullmatch(text):  # the converter takes a little more, as ISO 8601 does
+            raise msgspec.ValidationError(text)
+        moment = msgspec.convert(text, _Rfc3339)
+    except msgspec.ValidationError as error:
+        raise PoisonRecord("invalid", f"timestamp {text[:40]!r} is not RFC 3339 with an offset") from error
+    delta = moment - _EPOCH
+    if delta.days < 0:
+        raise PoisonRecord("invalid", f"timestamp {text[:40]!r} lies before 1970")
+    return (delta.days * 86_400 + delta.seconds) * 1_000 + delta.microseconds // 1_000
+
+
+@dataclass(slots=True)
+class _Rows:
+    """The records still in the race: index in the batch, event and module code, same length."""
+
+    indices: list[int]
+    events: list[ModuleLogEvent]
+    codes: list[int | None]
+
+
+class Ingest:
+    """Decodes and validates batches of one task."""
+
+    def __init__(self, config: CoreConfig, modules: Modules) -> None:
+        self._config = config
+        self._modules = modules
+
+    def columns(self, batch: RecordBatch, now_ms: int, ledger: Ledger, outbox: Outbox) -> Columns | None:
+        """Turn a batch into columns; rejected and forwarded records go to the outbox and the ledger.
+
+        Args:
+            batch: raw records in offset order.
+            now_ms: the wall clock, for events from the future.
+            ledger: of the batch's source; `consumed`, `invalid`, `future` and `forwarded` are added to here.
+            outbox: where rejected and forwarded records go.
+
+        Returns:
+            Columns, in offset order, or None when no event is left.
+        """
+        ledger.consumed += len(batch)
+        events, bad = decode_batch(batch, self._config.limits.max_record_bytes)
+        indices = good_indices(len(batch), bad)
+        rejects: list[tuple[int, PoisonRecord]] = bad
+        codes = list(map(self._modules.codes.get, map(attrgetter("module_id"), events)))
+        rows = _Rows(indices, events, codes)
+        if None in codes:
+            self._meet(rows, rejects)
+        self._check_labels(rows, rejects)
+        forwarded = self._forward(batch, rows, outbox)
+        times = self._times(rows, rejects)
+        limit = now_ms + self._config.windows.max_future_ms
+        if times.size and int(times.max()) > limit:
+            times = self._drop_future(rows, times, limit, rejects)
+        rejects.sort(key=lambda reject: reject[0])
+        for index, why in rejects:
+            outbox.reject(rejected(batch, index, why))
+            if why.reason == "future_timestamp":
+                ledger.future += 1
+            else:
+                ledger.invalid += 1
+        ledger.forwarded += forwarded
+        return self._collect(batch, rows, times) if rows.events else None
+
+    def _meet(self, rows: _Rows, rejects: list[tuple[int, PoisonRecord]]) -> None:
+        """Register modules not seen before; refuse ids nobody should have to read."""
+        modules = self._modules
+        keep: list[int] = []
+        for row, code in enumerate(rows.codes):
+            if code is None:
+                module_id = rows.events[row].module_id
+                known = modules.codes.get(module_id)
+                if known is None:
+                    fault = id_fault(module_id)
+                    if fault is not None:
+                        rejects.append((rows.indices[row], PoisonRecord("invalid", fault)))
+                        continue
+                    known = modules.add(module_id)
+                    modules.overflowed += known == OTHER_CODE
+                rows.codes[row] = known
+            keep.append(row)
+        _keep(rows, keep)
+
+    def _check_labels(self, rows: _Rows, rejects: list[tuple[int, PoisonRecord]]) -> None:
+        labels = [event.labels for event in rows.events]
+        if not any(labels):
+            return
+        keep: list[int] = []
+        for row, mapping in enumerate(labels):
+            fault = self._label_fault(mapping) if mapping else None
+            if fault is None:
+                keep.append(row)
+            else:
+                rejects.append((rows.indices[row], PoisonRecord("invalid", fault)))
+        _keep(rows, keep)
+
+    def _label_fault(self, labels: dict[str, str]) -> str | None:
+        limits = self._config.limits
+        if len(labels) > limits.max_labels:
+            return f"{len(labels)} labels; limits.max_labels allows {limits.max_labels}"
+        if max(map(len, labels)) > limits.max_label_key_chars:
+            return f"a label name is longer than limits.max_label_key_chars = {limits.max_label_key_chars}"
+        if max(map(len, labels.values())) > limits.max_label_value_chars:
+            return f"a label value is longer than limits.max_label_value_chars = {limits.max_label_value_chars}"
+        return None
+
+    def _forward(self, batch: RecordBatch, rows: _Rows, outbox: Outbox) -> int:
+        """Send on what does not carry its module id as its key; returns how many."""
+        if batch.forwarded or not rows.events:
+            return 0
+        always = self._config.repartition == "always"
+        keys = batch.keys if len(rows.indices) == len(batch) else [batch.keys[index] for index in rows.indices]
+        if not always and list(map(self._modules.keys.get, keys)) == rows.codes and OTHER_CODE not in rows.codes:
+            return 0
+        keep: list[int] = []
+        for row, (key, event) in enumerate(zip(keys, rows.events, strict=True)):
+            if not always and key == event.module_id.encode():
+                keep.append(row)
+            else:
+                index = rows.indices[row]
+                value = batch.values[index] or b""
+                outbox.forward(Forwarded(event.module_id, value, batch.timestamps[index], _trace(batch, index)))
+        forwarded = len(rows.events) - len(keep)
+        _keep(rows, keep)
+        return forwarded
+
+    def _times(self, rows: _Rows, rejects: list[tuple[int, PoisonRecord]]) -> I8:
+        stamps = [event.timestamp for event in rows.events]
+        if not any(isinstance(stamp, str) for stamp in stamps):
+            return np.fromiter(stamps, np.int64, len(stamps))
+        times: list[int] = []
+        keep: list[int] = []
+        for row, stamp in enumerate(stamps):
+            try:
+                times.append(stamp if isinstance(stamp, int) else parse_timestamp(stamp))
+            except PoisonRecord as error:
+                rejects.append((rows.indices[row], error))
+            else:
+                keep.append(row)
+        _keep(rows, keep)
+        return np.array(times, np.int64)
+
+    def _drop_future(self, rows: _Rows, times: I8, limit: int, rejects: list[tuple[int, PoisonRecord]]) -> I8:
+        ahead = times > limit
+        for row in np.flatnonzero(ahead).tolist():
+            text = f"timestamp {int(times[row])} is more than windows.max_future = "
+            text += f"{self._config.windows.max_future_ms} ms ahead of the clock"
+            rejects.append((rows.indices[row], PoisonRecord("future_timestamp", text)))
+        _keep(rows, np.flatnonzero(~ahead).tolist())
+        return times[~ahead]
+
+    def _collect(self, batch: RecordBatch, rows: _Rows, times: I8) -> Columns:
+        events, n = rows.events, len(rows.events)
+        offsets = batch.offsets if n == len(batch) else [batch.offsets[index] for index in rows.indices]
+        codes = np.fromiter(rows.codes, np.int64, n)
+        ids = has_id = None
+        if self._config.dedup:
+            texts = [event.event_id for event in events]
+            if any(texts):
+                ids, has_id = hash_ids(texts, self._module_hashes(codes, events))
+        first, second, third = (_gauge(list(map(get, events))) for get in _gauges)
+        return Columns(
+            codes=codes,
+            times=times,
+            offsets=np.fromiter(offsets, np.int64, n),
+            successes=np.fromiter([event.success for event in events], np.bool_, n),
+            response_ms=np.fromiter([event.response_time_ms for event in events], np.float64, n),
+            gauges=(first, second, third),
+            cpu=_cpu([event.cpu_percent for event in events]),
+            ids=ids,
+            has_id=has_id,
+        )
+
+    def _module_hashes(
+        self, codes: I8, events: Sequence[ModuleLogEvent]
+    ) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
+        hashes = self._modules.hashes[codes]
+        # Modules without a code of their own still have ids of their own.
+        for row in np.flatnonzero(codes == OTHER_CODE).tolist():
+            hashes[row] = hash_text(events[row].module_id)
+        return hashes
+
+
+def rejected(batch: RecordBatch, index: int, why: PoisonRecord) -> Rejected:
+    """The late or dead letter of one record of a batch."""
+    return Rejected(
+        why.reason,
+        why.message,
+        batch.topic,
+        batch.partition,
+        batch.offsets[index],
+        batch.timestamps[index],
+        batch.keys[index],
+        batch.values[index],
+        batch.headers[index],
+    )
+
+
+def _trace(batch: RecordBatch, index: int) -> tuple[tuple[str, bytes], ...]:
+    """The record's own headers and where it came from, so that a later dead letter can still be traced."""
+    origin = f"{batch.topic}/{batch.partition}/{batch.offsets[index]}".encode()
+    return (*batch.headers[index], ("modpulse.forwarded.from", origin))
+
+
+def _keep(rows: _Rows, keep: list[int]) -> None:
+    if len(keep) != len(rows.events):
+        rows.indices = [rows.indices[row] for row in keep]
+        rows.events = [rows.events[row] for row in keep]
+        rows.codes = [rows.codes[row] for row in keep]
+
+
+def _gauge(values: list[int | None]) -> I8 | None:
+    if None not in values:
+        return np.fromiter(values, np.int64, len(values))
+    if not any(value is not None for value in values):
+        return None
+    return np.fromiter([-1 if value is None else min(value, MAX_GAUGE) for value in values], np.int64, len(values))
+
+
+def _cpu(values: list[float | None]) -> F8 | None:
+    if None in values and not any(value is not None for value in values):
+        return None
+    return np.array(values, np.float64)  # None becomes NaN

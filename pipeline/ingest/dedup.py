@@ -1,0 +1,180 @@
+"""Duplicate suppression: which event ids were applied in panes that can still change.
+
+An id is remembered until its pane is sealed (pane end + grace + corrections <= stream time). Whether that is so is decided
+record by record from the remembered pane, so neither the split into batches nor the moment of cleaning up ever shows.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.ingest.identifiers import U8
+from pipeline.sketch.mapping import I8
+
+MIN_SLOTS = 1 << 10
+ABSENT = -1
+
+
+class IdTable:
+    """An open-addressing hash table in two arrays: id -> end of its pane (ms). All operations take whole batches."""
+
+    __slots__ = ("_ids", "_panes", "size")
+
+    def __init__(self) -> None:
+        self._ids: U8 = np.zeros(MIN_SLOTS, np.uint64)
+        self._panes: I8 = np.zeros(MIN_SLOTS, np.int64)
+        self.size = 0
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held, bytes."""
+        return self._ids.nbytes + self._panes.nbytes
+
+    def lookup(self, ids: U8) -> I8:
+        """The pane end of each id, or `ABSENT`."""
+        found = np.full(ids.size, ABSENT, np.int64)
+        mask = np.uint64(self._ids.size - 1)
+        pending = np.arange(ids.size)
+        slots = (ids & mask).astype(np.int64)
+        while pending.size:
+            there = self._ids[slots]
+            wanted = ids[pending]
+            hit = there == wanted
+            found[pending[hit]] = self._panes[slots[hit]]
+            onward = ~hit & (there != 0)
+            pending, slots = pending[onward], (slots[onward] + 1) & int(mask)
+        return found
+
+    def insert(self, ids: U8, panes: I8) -> None:
+        """Remember ids (unique within the call); one that is there already gets the new pane."""
+        while (self.size + ids.size) * 2 > self._ids.size:
+            self._resize(self._ids.size * 2)
+        mask = self._ids.size - 1
+        slots = (ids & np.uint64(mask)).astype(np.int64)
+        while ids.size:
+            there = self._ids[slots]
+            free = there == 0
+            self._ids[slots[free]] = ids[free]
+            # Of several that took the same free slot the last one holds it; the others look on.
+            mine = self._ids[slots] == ids
+            self._panes[slots[mine]] = panes[mine]
+            self.size += int(np.count_nonzero(free & mine))
+            ids, panes, slots = ids[~mine], panes[~mine], (slots[~mine] + 1) & mask
+
+    def forget_through(self, pane_end_ms: int) -> None:
+        """Drop every id whose pane ends at or before this time."""
+        keep = (self._ids != 0) & (self._panes > pane_end_ms)
+        ids, panes = self._ids[keep], self._panes[keep]
+        slots = MIN_SLOTS
+        while slots < ids.size * 3:
+            slots *= 2
+        self._ids, self._panes, self.size = np.zeros(slots, np.uint64), np.zeros(slots, np.int64), 0
+        self.insert(ids, panes)
+
+    def _resize(self, slots: int) -> None:
+        used = self._ids != 0
+        ids, panes = self._ids[used], self._panes[used]
+        self._ids, self._panes, self.size = np.zeros(slots, np.uint64), np.zeros(slots, np.int64), 0
+        self.insert(ids, panes)
+
+
+class Deduplicator:
+    """Finds duplicates and keeps what must survive a crash.
+
+    Attributes:
+        skipped: ids not remembered because their pane had `max_ids_per_pane` already.
+    """
+
+    def __init__(self, keep_ms: int, max_ids_per_pane: int) -> None:
+        self._keep_ms = keep_ms
+        self._max_ids_per_pane = max_ids_per_pane
+        self._table = IdTable()
+        self._per_pane: dict[int, int] = {}
+        self._fresh: dict[int, list[U8]] = {}
+        self._segments: dict[int, list[int]] = {}
+        self._sealed_through_ms = -1
+        self.skipped = 0
+
+    @property
+    def remembered(self) -> int:
+        """How many ids are held."""
+        return self._table.size
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the table, bytes."""
+        return self._table.nbytes
+
+    def duplicates(self, ids: U8, pane_ends: I8, streams: I8) -> NDArray[np.bool_]:
+        """Mark the duplicates among events in offset order, and remember the ids of the others.
+
+        Args:
+            ids: hashes, as `hash_ids` gives them.
+            pane_ends: end of each event's pane, ms.
+            streams: stream time at each event, ms, never falling.
+        """
+        known = self._table.lookup(ids)
+        duplicate: NDArray[np.bool_] = (known != ABSENT) & (known + self._keep_ms > streams)
+        ordered = np.sort(ids)
+        repeated = ordered[1:][ordered[1:] == ordered[:-1]]
+        if repeated.size:
+            # Few: told apart one by one, in order, as if each came in a batch of its own.
+            latest: dict[int, int] = {}
+            for index in np.flatnonzero(np.isin(ids, repeated)).tolist():
+                id_ = int(ids[index])
+                pane_end = latest.get(id_, int(known[index]))
+                duplicate[index] = pane_end != ABSENT and pane_end + self._keep_ms > int(streams[index])
+                if not duplicate[index]:
+                    latest[id_] = int(pane_ends[index])
+            fresh = np.flatnonzero(~duplicate)
+            # Of an id accepted twice (its first pane was sealed in between) the last pane counts.
+            _, last = np.unique(ids[fresh][::-1], return_index=True)
+            fresh = np.sort(fresh[fresh.size - 1 - last])
+        else:
+            fresh = np.flatnonzero(~duplicate)
+        self._remember(ids[fresh], pane_ends[fresh])
+        return duplicate
+
+    def _remember(self, ids: U8, pane_ends: I8) -> None:
+        for pane_end in np.unique(pane_ends).tolist():
+            chosen = ids[pane_ends == pane_end]
+            room = self._max_ids_per_pane - self._per_pane.get(pane_end, 0)
+            if chosen.size > room:
+                self.skipped += chosen.size - max(room, 0)
+                chosen = chosen[: max(room, 0)]
+            if chosen.size:
+                self._per_pane[pane_end] = self._per_pane.get(pane_end, 0) + chosen.size
+                self._fresh.setdefault(pane_end, []).append(chosen)
+                self._table.insert(chosen, np.full(chosen.size, pane_end, np.int64))
+
+    def seal(self, pane_end_ms: int) -> list[tuple[int, int]]:
+        """Forget the ids of panes that end at or before this time.
+
+        Returns:
+            (pane end, sequence) of each stored segment that is to be deleted.
+        """
+        gone = [pane for pane in self._per_pane if pane <= pane_end_ms]
+        if not gone:
+            return []
+        for pane in gone:
+            del self._per_pane[pane]
+            self._fresh.pop(pane, None)
+        if sum(self._per_pane.values()) * 2 < self._table.size:
+            self._table.forget_through(pane_end_ms)
+        return [(pane, sequence) for pane in gone for sequence in self._segments.pop(pane, [])]
+
+    def drain(self, sequence: int) -> list[tuple[int, int, bytes]]:
+        """The ids remembered since the last drain: (pane end, sequence, little-endian uint64 ids) for the changelog."""
+        segments = []
+        for pane_end, arrays in sorted(self._fresh.items()):
+            segments.append((pane_end, sequence, np.concatenate(arrays).astype("<u8").tobytes()))
+            self._segments.setdefault(pane_end, []).append(sequence)
+            sequence += 1
+        self._fresh.clear()
+        return segments
+
+    def restore(self, pane_end_ms: int, sequence: int, ids: bytes) -> None:
+        """Take a stored segment back in."""
+        array = np.unique(np.frombuffer(ids, "<u8"))
+        self._table.insert(array, np.full(array.size, pane_end_ms, np.int64))
+        self._per_pane[pane_end_ms] = self._per_pane.get(pane_end_ms, 0) + array.size
+        self._segments.setdefault(pane_end_ms, []).append(sequence)

@@ -1,0 +1,48 @@
+"""Which module ids are fit to be shown to people, and stable hashes of ids."""
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+U8 = NDArray[np.uint64]
+
+# Controls that reorder text (Unicode UAX 9): a name holding one can be shown as another name.
+BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: spreads the bits
+
+
+def id_fault(module_id: str) -> str | None:
+    """Why this module id must be refused, or None. Length is the schema's business."""
+    for character in module_id:
+        if unicodedata.category(character) == "Cc":
+            return f"module_id holds the control character U+{ord(character):04X}"
+        if character in BIDI_CONTROLS:
+            return f"module_id holds the bidirectional control U+{ord(character):04X}"
+    return None
+
+
+def hash_text(text: str) -> int:
+    """A 64-bit hash that is the same in every process and release (XXH3)."""
+    return xxhash.xxh3_64_intdigest(text.encode())
+
+
+def hash_ids(ids: Sequence[str | None], module_hashes: U8) -> tuple[U8, NDArray[np.bool_]]:
+    """Hash (module, event id) pairs; equal pairs have equal hashes, and different ones differ but for 1 in 2^64.
+
+    Args:
+        ids: event ids; None and "" mean the event has none.
+        module_hashes: the hash of each event's module, same length.
+
+    Returns:
+        Hashes (never 0) and a mask of the events that have an id.
+    """
+    has_id = np.fromiter(map(bool, ids), np.bool_, len(ids))
+    texts: Iterable[str] = ids if has_id.all() else [text or "" for text in ids]  # type: ignore[assignment]
+    raw = np.fromiter(map(xxhash.xxh3_64_intdigest, map(str.encode, texts)), np.uint64, len(ids))
+    mixed = (raw ^ module_hashes) * _MULTIPLIER
+    mixed ^= mixed >> np.uint64(32)
+    mixed[mixed == 0] = 1
+    return mixed, has_id

@@ -1,0 +1,340 @@
+"""The core of one partition: batches in, a `Cut` out. The same code runs under Kafka, in `replay` and in tests."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import msgspec
+import numpy as np
+
+from pipeline.alerts.machine import AlertMachine
+from pipeline.alerts.rules import Rule
+from pipeline.config import CoreConfig
+from pipeline.health.profiles import Profiles
+from pipeline.ingest.batch import RecordBatch
+from pipeline.ingest.columns import Ingest, rejected
+from pipeline.ingest.dedup import Deduplicator
+from pipeline.ingest.modules import Modules
+from pipeline.outputs import Cut, Outbox, Partial, StateRecord
+from pipeline.sketch.mapping import ALPHA, I8
+from pipeline.windows import persist
+from pipeline.windows.block import Block
+from pipeline.windows.columns import Columns, Prepared, fold
+from pipeline.windows.emitter import Emitter, TaskState
+from pipeline.windows.tree import WindowTree
+from schemas.errors import PoisonRecord, StateIncompatible
+from schemas.partials import PartitionReport, encode_partial, partial_key
+from schemas.state import CHUNK_MODULES, POSITION_KEY, IdSegment, Ledger, Position, decoder, pack, unpack_position
+
+VERSION = 1
+# Batches larger than this are cut, so that sums of 32-bit limbs stay exact in doubles (2^53) with room to spare.
+MAX_BATCH_RECORDS = 1 << 18
+
+
+def fingerprint(config: CoreConfig) -> str:
+    """What the state depends on: window sizes and sketch accuracy."""
+    return "sizes=" + ",".join(str(size) for _, size in config.windows.sizes) + f";alpha={ALPHA}"
+
+
+class ModuleCore:
+    """Windows, health, alerts and duplicate suppression of one input partition.
+
+    Guarantee: the outputs of a run depend on the records and their order only, not on how they come in batches, when cuts
+    are made, or where the run was stopped and restored (but for `revision`, `last_updated` and which provisional records
+    went out in between).
+    """
+
+    def __init__(
+        self, config: CoreConfig, rules: Sequence[Rule] = (), *, partition: int = 0, partitions: int = 1
+    ) -> None:
+        self.config = config
+        windows = config.windows
+        self._partitions = partitions
+        self._keep_ms = windows.grace_ms + windows.corrections_ms
+        modules = Modules(config.limits.max_modules, len(windows.sizes))
+        tree = WindowTree([size for _, size in windows.sizes])
+        self._state = TaskState(windows, partition, tree, modules, Profiles(config.health), Outbox())
+        self._profiled = -1
+        self._ingest = Ingest(config, modules)
+        self.dedup = Deduplicator(self._keep_ms, config.limits.max_dedup_ids_per_pane)
+        self.alerts = AlertMachine(rules, "module")
+        self._emitter = Emitter(self._state, self.alerts)
+        self._deleted: list[StateRecord] = []
+        self._sequence = 0
+        self._last_larger_ms = 0
+        self._applied_since_cut = False
+        self._larger_owed = False
+        self._idle = False
+        self._reported: tuple[int | None, bool] | None = None
+        self.stream_ms: int | None = None
+        self.ledgers: dict[str, Ledger] = {}
+        self.offsets: dict[str, int] = {}
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Outputs waiting for the next cut."""
+        return self._state.outbox.size_bytes
+
+    @property
+    def open_windows(self) -> int:
+        """How many windows can still change."""
+        return len(self._state.tree)
+
+    @property
+    def modules(self) -> Modules:
+        """The registry of this partition."""
+        return self._state.modules
+
+    @property
+    def idle(self) -> bool:
+        """Whether stream time is following the wall clock."""
+        return self._idle
+
+    @property
+    def owes(self) -> bool:
+        """Whether a cut would write anything."""
+        box = self._state.outbox
+        return self._applied_since_cut or self._larger_owed or bool(box.emitted or box.rejected or box.forwarded)
+
+    def apply(self, batch: RecordBatch, now_ms: int) -> None:
+        """Take in a batch. Every record ends in exactly one column of its source's ledger.
+
+        Args:
+            batch: records in offset order, following the ones applied before.
+            now_ms: the wall clock.
+        """
+        for low in range(0, len(batch), MAX_BATCH_RECORDS):
+            part = batch if len(batch) <= MAX_BATCH_RECORDS else batch.part(low, low + MAX_BATCH_RECORDS)
+            ledger = self.ledgers.setdefault(batch.topic, Ledger())
+            columns = self._ingest.columns(part, now_ms, ledger, self._state.outbox)
+            self.offsets[batch.topic] = part.offsets[-1] + 1
+            self._applied_since_cut = True
+            self._idle = False
+            if columns is not None:
+                self._judge_times(part, columns, ledger, now_ms)
+
+    def _judge_times(self, batch: RecordBatch, columns: Columns, ledger: Ledger, now_ms: int) -> None:
+        """Late, duplicate or applied; the decision is taken per record from the running stream time."""
+        windows = self.config.windows
+        self._fit_profiles()
+        streams = np.maximum.accumulate(columns.times)
+        if self.stream_ms is not None:
+            streams = np.maximum(streams, self.stream_ms)
+        pane_ends = columns.times - columns.times % windows.base_ms + windows.base_ms
+        late = pane_ends + self._keep_ms <= streams
+        accepted = ~late
+        if late.any():
+            self._reject_late(batch, columns.offsets[late])
+        if columns.ids is not None and columns.has_id is not None:
+            judged = np.flatnonzero(accepted & columns.has_id)
+            duplicate = self.dedup.duplicates(columns.ids[judged], pane_ends[judged], streams[judged])
+            accepted[judged[duplicate]] = False
+        applied = int(np.count_nonzero(accepted))
+        ledger.applied += applied
+        ledger.late += int(np.count_nonzero(late))
+        ledger.duplicate += len(columns) - applied - int(np.count_nonzero(late))
+        if applied:
+            kept = columns if applied == len(columns) else columns.take(accepted)
+            if applied != len(columns):
+                pane_ends, applied_streams = pane_ends[accepted], streams[accepted]
+            else:
+                applied_streams = streams
+            self._fold_in_order(kept, pane_ends, applied_streams, now_ms)
+        self._advance(int(streams[-1]), now_ms)
+
+    def _reject_late(self, batch: RecordBatch, offsets: I8) -> None:
+        for index in np.searchsorted(np.asarray(batch.offsets, np.int64), offsets).tolist():
+            why = PoisonRecord("late", f"its window was sealed {self._keep_ms} ms after its end, in stream time")
+            self._state.outbox.reject(rejected(batch, index, why))
+
+    def _fold_in_order(self, columns: Columns, pane_ends: I8, streams: I8, now_ms: int) -> None:
+        """Fold events, closing windows in between where a later event of the batch would change a closed one."""
+        windows = self.config.windows
+        prepared = Prepared.of(columns)
+        if not (pane_ends + windows.grace_ms <= streams).any():
+            # No event comes after the close of its window: all finals are the same if they are made at the end.
+            self._fold(prepared, pane_ends)
+            return
+        closed = (streams - windows.grace_ms) // windows.base_ms
+        cuts = [0, *(np.flatnonzero(np.diff(closed)) + 1).tolist(), len(columns)]
+        for low, high in pairwise(cuts):
+            self._advance(int(streams[low]), now_ms)
+            self._fold(prepared.take(slice(low, high)), pane_ends[low:high])
+
+    def _fold(self, prepared: Prepared, pane_ends: I8) -> None:
+        state = self._state
+        base_ms = self.config.windows.base_ms
+        first = int(pane_ends.min())
+        if first == int(pane_ends.max()):
+            runs = [(0, pane_ends.size)]
+        else:
+            panes = (pane_ends - first) // base_ms
+            order = np.argsort(panes.astype(np.int16) if int(panes.max()) < 1 << 15 else panes, kind="stable")
+            pane_ends, prepared = pane_ends[order], prepared.take(order)
+            cuts = [0, *(np.flatnonzero(np.diff(pane_ends)) + 1).tolist(), pane_ends.size]
+            runs = list(pairwise(cuts))
+        for low, high in runs:
+            pane_end = int(pane_ends[low])
+            block = self._touch(pane_end - base_ms)
+            part = prepared if high - low == pane_ends.size else prepared.take(slice(low, high))
+            changed = fold(block.sums, part)
+            block.dirty_sums.update(np.unique(changed // CHUNK_MODULES).tolist())
+            state.modules.seen(changed, pane_end)
+        self._larger_owed = True
+
+    def _touch(self, time_ms: int) -> Block:
+        """The base pane of a time, with the windows over it; one that opens after its close is final from the start."""
+        state = self._state
+        blocks = state.tree.touch(time_ms, state.modules.capacity)
+        for block in blocks:
+            late = self.stream_ms is not None and block.end_ms + self.config.windows.grace_ms <= self.stream_ms
+            if late and not block.final:
+                block.final = True
+                self._emitter.remember_chains(block)
+        return blocks[0]
+
+    def _advance(self, to_ms: int, now_ms: int) -> None:
+        """Move stream time: close and seal what is due, oldest first."""
+        if self.stream_ms is not None and to_ms <= self.stream_ms:
+            return
+        self.stream_ms = to_ms
+        windows = self.config.windows
+        tree = self._state.tree
+        for block in tree.due(to_ms - windows.grace_ms, unclosed=True):
+            self._emitter.close(block, now_ms)
+        self._emitter.end_ticks(to_ms, now_ms)
+        for block in tree.due(to_ms - self._keep_ms, unclosed=False):
+            self._seal(block.level, block.start_ms, now_ms)
+
+    def _seal(self, level: int, start_ms: int, now_ms: int) -> None:
+        state = self._state
+        block = state.tree.levels[level][start_ms]
+        self._emitter.seal(block, now_ms)
+        capacity = state.modules.capacity
+        for taker in state.tree.seal(block, state.profiles.min_requests, capacity):
+            taker.dirty_sums |= block.dirty_sums | block.stored_sums
+        self._deleted += persist.tombstones(block)
+        if level == 0:
+            for pane_end, sequence in self.dedup.seal(block.end_ms):
+                self._deleted.append(StateRecord(b"ids|%d|%d" % (pane_end, sequence), None))
+            expiry = block.end_ms - self.config.limits.module_expiry_ms
+            state.modules.expire(expiry, state.tree.in_use(capacity))
+
+    def _fit_profiles(self) -> None:
+        modules = self._state.modules
+        if self._profiled != modules.generation:
+            self._profiled = modules.generation
+            self._state.profiles.assign(modules.ids, modules.capacity)
+
+    def idle_until(self, silent_since_ms: int, stream_then_ms: int | None, now_ms: int) -> None:
+        """The input was read to its end and is silent: stream time follows the wall clock, never past it.
+
+        Args:
+            silent_since_ms: wall clock at the newest record.
+            stream_then_ms: stream time then.
+            now_ms: the wall clock.
+        """
+        self._idle = True
+        if stream_then_ms is not None:
+            self._advance(min(stream_then_ms + now_ms - silent_since_ms, now_ms), now_ms)
+
+    def cut(self, now_ms: int, *, everything: bool = False) -> Cut:
+        """Collect everything to be written since the last cut.
+
+        Records of larger windows go out at most every `emit_interval_ms`, at once when nothing came in since the last cut,
+        and with `everything`.
+        """
+        state, windows = self._state, self.config.windows
+        self._fit_profiles()
+        self._emitter.refresh(0, now_ms)
+        due = now_ms - self._last_larger_ms >= windows.emit_interval_ms
+        if self._larger_owed and (due or everything or not self._applied_since_cut):
+            for level in range(1, len(windows.sizes)):
+                self._emitter.refresh(level, now_ms)
+            self._last_larger_ms = now_ms
+            self._larger_owed = False
+        self._applied_since_cut = False
+        partials = [Partial(partial_key(p), encode_partial(p)) for p in self._emitter.drain_partials()]
+        partials += self._report()
+        records = self._deleted
+        self._deleted = []
+        for block in state.tree:
+            records += persist.changes(block)
+        records += self._other_state()
+        outbox, state.outbox = state.outbox, Outbox()
+        return Cut(outbox, partials, records, self._position())
+
+    def _report(self) -> list[Partial]:
+        now = (self.stream_ms, self._idle)
+        if now == self._reported:
+            return []
+        self._reported = now
+        report = PartitionReport(VERSION, self._state.partition, self._partitions, *now)
+        return [Partial(partial_key(report), encode_partial(report))]
+
+    def _other_state(self) -> list[StateRecord]:
+        records = [StateRecord(b"modules|%d" % chunk, value) for chunk, value in self._state.modules.drain()]
+        for pane_end, sequence, ids in self.dedup.drain(self._sequence):
+            records.append(StateRecord(b"ids|%d|%d" % (pane_end, sequence), pack(IdSegment(VERSION, ids))))
+            self._sequence = sequence + 1
+        return records + [StateRecord(key, value) for key, value in self.alerts.drain_state()]
+
+    def _position(self) -> Position:
+        ledgers = {topic: Ledger(*msgspec.structs.astuple(ledger)) for topic, ledger in self.ledgers.items()}
+        return Position(
+            VERSION,
+            fingerprint(self.config),
+            self._partitions,
+            dict(self.offsets),
+            self.stream_ms,
+            ledgers,
+            self._sequence,
+            dict(self._emitter.ticks),
+        )
+
+    def restore(self, key: bytes, value: bytes) -> None:
+        """Take one changelog record back in; the newest of each key, in any order but `position` checks what it reads.
+
+        Raises:
+            StateIncompatible: the state does not fit this build or this configuration.
+        """
+        kind = key.partition(b"|")[0]
+        if kind in (persist.SUMS, persist.META):
+            persist.restore(self._state.tree, key, value)
+        elif kind == b"modules":
+            self._state.modules.restore(value)
+        elif kind == b"ids":
+            _, pane_end, sequence = key.split(b"|")
+            self.dedup.restore(int(pane_end), int(sequence), _decode_ids(value).ids)
+        elif kind == b"alert":
+            self.alerts.restore(key, value)
+        elif key == POSITION_KEY:
+            self._restore_position(unpack_position(value))
+        else:
+            raise StateIncompatible(f"the changelog holds a record this build does not know: {key[:60]!r}")
+
+    def _restore_position(self, position: Position) -> None:
+        mine = fingerprint(self.config)
+        if position.v != VERSION or position.fingerprint != mine:
+            raise StateIncompatible(
+                f"the state was made with {position.fingerprint!r} (version {position.v}), the configuration says {mine!r}"
+                f" (version {VERSION}): set windows.sizes back, or choose a new application_id"
+            )
+        if position.partitions != self._partitions:
+            raise StateIncompatible(
+                f"the input had {position.partitions} partitions when the state was made and has {self._partitions} now;"
+                " modules may have moved: choose a new application_id, or bring the partition count back"
+            )
+        self.offsets = dict(position.offsets)
+        self.stream_ms = position.stream_ms
+        self.ledgers = dict(position.ledger)
+        self._sequence = position.sequence
+        self._emitter.ticks = dict(position.ticks)
+
+    def restored(self) -> None:
+        """Call once after the last `restore`."""
+        self._state.modules.restored()
+        self._fit_profiles()
+        self._larger_owed = len(self._state.tree) > 0
+
+
+_decode_ids = decoder(IdSegment).decode

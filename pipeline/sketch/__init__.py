@@ -1,0 +1,1 @@
+"""DDSketch arithmetic on numpy columns: mapping, cells, quantiles and the wire format."""

@@ -1,0 +1,1 @@
+"""The second stage: one mergeable partial per partition and window becomes the aggregate of the whole system."""

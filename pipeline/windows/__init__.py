@@ -1,0 +1,1 @@
+"""Event-time windows: stream time, panes, exact sums, close and seal."""

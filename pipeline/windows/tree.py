@@ -1,0 +1,102 @@
+"""The open windows of a task: base panes, and larger windows made of smaller ones.
+
+A size's source is the largest smaller size that divides it. A sealed window (one that nothing can change any more) is folded
+into the windows it is a source of and dropped, so a day costs one row a module, not 2,880 panes.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from pipeline.sketch.mapping import I8
+from pipeline.windows import layout as at
+from pipeline.windows.block import Block, Sums
+
+
+def sources_of(sizes_ms: Sequence[int]) -> list[int]:
+    """For each size the index of its source; the base pane has -1."""
+    divides = [[lower for lower in range(level) if size % sizes_ms[lower] == 0] for level, size in enumerate(sizes_ms)]
+    return [-1, *(max(lower) for lower in divides[1:])]
+
+
+class WindowTree:
+    """Blocks by level (index of the window size) and start."""
+
+    def __init__(self, sizes_ms: Sequence[int]) -> None:
+        self.sizes_ms = tuple(sizes_ms)
+        self.sources = sources_of(sizes_ms)
+        self.levels: list[dict[int, Block]] = [{} for _ in sizes_ms]
+
+    def __iter__(self) -> Iterator[Block]:
+        for level in self.levels:
+            yield from level.values()
+
+    def __len__(self) -> int:
+        return sum(map(len, self.levels))
+
+    def open(self, level: int, start_ms: int, capacity: int) -> Block:
+        """The block of a window, made when it is not there."""
+        block = self.levels[level].get(start_ms)
+        if block is None:
+            block = self.levels[level][start_ms] = Block(level, start_ms, self.sizes_ms[level], capacity)
+        else:
+            block.grow(capacity)
+        return block
+
+    def touch(self, time_ms: int, capacity: int) -> list[Block]:
+        """The windows of a time, base pane first, all marked as touched."""
+        blocks = [self.open(level, time_ms - time_ms % size, capacity) for level, size in enumerate(self.sizes_ms)]
+        for block in blocks:
+            block.touched = True
+        return blocks
+
+    def due(self, end_ms: int, *, unclosed: bool) -> list[Block]:
+        """The blocks that end at or before a time, by (end, level); with `unclosed` only those not final yet."""
+        blocks = [b for b in self if b.end_ms <= end_ms and not (unclosed and b.final)]
+        return sorted(blocks, key=lambda b: (b.end_ms, b.level))
+
+    def view(self, block: Block, min_requests: I8, capacity: int) -> Sums:
+        """Everything of a window: what was sealed into it, and its live parts. Not to be written to."""
+        block.grow(capacity)
+        if block.level == 0:
+            block.sums.note_peak_errors(min_requests)
+            return block.sums
+        whole = Sums(capacity)
+        whole.merge(list(self._parts(block, min_requests)))
+        return whole
+
+    def _parts(self, block: Block, min_requests: I8) -> Iterator[Sums]:
+        if block.level == 0:
+            block.grow(min_requests.size)
+            block.sums.note_peak_errors(min_requests)
+        yield block.sums
+        source = self.sources[block.level]
+        for part in self.levels[source].values() if source >= 0 else ():
+            if block.start_ms <= part.start_ms < block.end_ms:
+                yield from self._parts(part, min_requests)
+
+    def seal(self, block: Block, min_requests: I8, capacity: int) -> list[Block]:
+        """Fold a window nothing can change any more into the windows made of it, and drop it.
+
+        Returns:
+            The blocks that took it in: their sums changed.
+        """
+        del self.levels[block.level][block.start_ms]
+        block.grow(capacity)
+        if block.level == 0:
+            block.sums.note_peak_errors(min_requests)
+        takers = []
+        for level, source in enumerate(self.sources):
+            if source == block.level:
+                taker = self.open(level, block.start_ms - block.start_ms % self.sizes_ms[level], capacity)
+                taker.sums.merge([block.sums])
+                takers.append(taker)
+        return takers
+
+    def in_use(self, capacity: int) -> I8:
+        """Requests by module code over all open windows' own sums: zero = no window needs the code."""
+        total: I8 = np.zeros(capacity, np.int64)
+        for block in self:
+            counts = block.sums.ints[at.COUNT]
+            total[: counts.size] += counts
+        return total

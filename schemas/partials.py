@@ -1,0 +1,66 @@
+"""What each partition's task tells the system task: one mergeable partial per window, and how far it is."""
+
+import msgspec
+from msgspec import Struct
+
+
+class SystemPartial(Struct, frozen=True, tag="partial", gc=False):
+    """All modules of one partition in one window; the newest one of a (partition, window) replaces the others.
+
+    Attributes:
+        sum, squares: exact sums of response times, fixed point with 64 fraction bits, as hexadecimal text.
+        bins, counts: the merged sketch, little-endian int32 bins (offset as in pipeline/sketch) and int64 counts.
+        degraded, critical: modules by class. degraded_requests, critical_requests: the requests they served.
+        weighted_score: sum of score * requests over the modules.
+        memory_bytes, goroutines, db_connections: sums of last values, None when no module sent any.
+        cpu_percent, cpu_modules: sum of last values and how many modules sent one.
+    """
+
+    v: int
+    partition: int
+    window: str
+    size_ms: int
+    start_ms: int
+    final: bool
+    modules: int
+    degraded: int
+    critical: int
+    requests: int
+    successes: int
+    degraded_requests: int
+    critical_requests: int
+    weighted_score: float
+    sum: str
+    squares: str
+    minimum: float
+    maximum: float
+    bins: bytes
+    counts: bytes
+    memory_bytes: int | None
+    goroutines: int | None
+    db_connections: int | None
+    cpu_percent: float
+    cpu_modules: int
+
+
+class PartitionReport(Struct, frozen=True, tag="report", gc=False):
+    """How far a partition's task is. An idle partition (read to its end and silent) does not hold the system back."""
+
+    v: int
+    partition: int
+    partitions_expected: int
+    stream_ms: int | None
+    idle: bool
+
+
+PartialRecord = SystemPartial | PartitionReport
+
+encode_partial = msgspec.msgpack.Encoder().encode
+decode_partial = msgspec.msgpack.Decoder(PartialRecord).decode
+
+
+def partial_key(record: PartialRecord) -> bytes:
+    """Records of one key replace each other."""
+    if isinstance(record, PartitionReport):
+        return f"report|{record.partition}".encode()
+    return f"partial|{record.size_ms}|{record.start_ms}|{record.partition}".encode()

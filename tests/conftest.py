@@ -1,0 +1,23 @@
+"""What every test may ask for: one real broker for the whole run."""
+
+import contextlib
+from collections.abc import Iterator
+
+import pytest
+
+from schemas.errors import ModpulseError
+from topology.devbroker import Broker, dev_broker
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[Broker]:
+    """A real Kafka broker, shared by the run: use topic, group and application names of your own.
+
+    Without one the tests that need it fail with the provider's message; they are never skipped.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            found = stack.enter_context(dev_broker())
+        except ModpulseError as problem:
+            raise pytest.fail.Exception(str(problem), pytrace=False) from None
+        yield found

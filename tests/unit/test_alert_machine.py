@@ -1,0 +1,353 @@
+"""The alert state machine against an independent model of Prometheus, across restarts, and at its limits."""
+
+from dataclasses import replace as replace_rule
+from itertools import groupby
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from pipeline.alerts.fields import EXAMPLE_MODULE, EXAMPLE_SYSTEM
+from pipeline.alerts.machine import KEEP_RESOLVED_MS, AlertMachine
+from pipeline.alerts.notice import fingerprint
+from pipeline.alerts.rules import NoData, Rule
+from schemas.alert_state import STATE_VERSION, ActiveAlert, decode_state, encode_state, fingerprint_of_key, state_key
+from schemas.alerts import Alert
+from schemas.errors import StateIncompatible
+from schemas.metrics import ModuleMetrics
+
+MINUTE = 60_000
+
+
+def rule(name: str = "HighErrorRate", for_ms: int = 2 * MINUTE, no_data: NoData = "ok") -> Rule:
+    return Rule(
+        name=name,
+        scope="module",
+        window="1m",
+        expression="error_rate > threshold",
+        threshold=0.05,
+        value="error_rate",
+        for_ms=for_ms,
+        severity="warning",
+        labels={"team": "core"},
+        annotations={"summary": "{module_id} fails {error_rate:.0%}"},
+        no_data=no_data,
+        line=1,
+    )
+
+
+def record(error_rate: float, module_id: str = "checkout") -> ModuleMetrics:
+    return replace(EXAMPLE_MODULE, module_id=module_id, error_rate=error_rate)
+
+
+def run(machine: AlertMachine, *rates: float | None, first: int = 1) -> list[Alert]:
+    """One tick a minute; None is a tick without a record."""
+    out: list[Alert] = []
+    for minute, rate in enumerate(rates, first):
+        out += machine.tick("1m", minute * MINUTE, () if rate is None else (record(rate),), minute * MINUTE + 10_000)
+    return out
+
+
+def told(alerts: list[Alert]) -> list[tuple[str, int, str]]:
+    """Status, minute of the tick, reason."""
+    return [(a.status, (a.updated_at - 10_000) // MINUTE, a.reason) for a in alerts]
+
+
+def restarted(machine: AlertMachine, rules: list[Rule], log: dict[bytes, bytes | None]) -> AlertMachine:
+    """A new machine from the compacted changelog of the old one."""
+    log.update(machine.drain_state())
+    new = AlertMachine(rules, "module")
+    for key, value in log.items():
+        new.restore(key, value)
+    return new
+
+
+def test_an_alert_is_pending_then_fires_then_resolves() -> None:
+    machine = AlertMachine([rule()], "module")
+    alerts = run(machine, 0.0, 0.1, 0.2, 0.3, 0.4, 0.01, 0.0)
+    assert told(alerts) == [
+        ("pending", 2, "error_rate > 0.05, must hold for 2m (value 0.1)"),
+        ("firing", 4, "error_rate > 0.05 held for 2m (value 0.3)"),
+        ("resolved", 6, "error_rate > 0.05 is no longer true (value 0.01)"),
+    ]
+    assert [(a.starts_at, a.ends_at, a.value, a.revision) for a in alerts] == [
+        (2 * MINUTE, None, 0.1, 1),
+        (2 * MINUTE, None, 0.3, 2),
+        (2 * MINUTE, 6 * MINUTE, 0.01, 3),
+    ]
+    assert {a.fingerprint for a in alerts} == {alerts[0].fingerprint}
+    assert alerts[2].annotations == {"summary": "checkout fails 30%"}, "as it was when it fired"
+
+
+def test_an_alert_record_is_complete() -> None:
+    (alert,) = run(AlertMachine([rule(for_ms=0)], "module"), 0.31)
+    assert alert == Alert(
+        fingerprint="05d00e80ba4bee9e",
+        alertname="HighErrorRate",
+        status="firing",
+        severity="warning",
+        module_id="checkout",
+        labels={"alertname": "HighErrorRate", "module_id": "checkout", "severity": "warning", "team": "core"},
+        annotations={"summary": "checkout fails 31%"},
+        value=0.31,
+        threshold=0.05,
+        starts_at=MINUTE,
+        ends_at=None,
+        updated_at=MINUTE + 10_000,
+        reason="error_rate > 0.05 (value 0.31)",
+        revision=1,
+    )
+
+
+def test_without_for_an_alert_fires_at_once_and_is_never_pending() -> None:
+    assert [a.status for a in run(AlertMachine([rule(for_ms=0)], "module"), 0.1, 0.1, 0.0)] == ["firing", "resolved"]
+
+
+def test_a_pending_alert_whose_condition_ends_is_resolved_so_that_no_reader_sees_it_pending_for_ever() -> None:
+    alerts = run(AlertMachine([rule()], "module"), 0.1, 0.1, 0.0, 0.1)
+    assert told(alerts)[:2] == [
+        ("pending", 1, "error_rate > 0.05, must hold for 2m (value 0.1)"),
+        ("resolved", 3, "condition ended before it had held for 2m"),
+    ]
+    assert (alerts[2].status, alerts[2].revision, alerts[2].starts_at) == ("pending", 3, 4 * MINUTE)
+
+
+def test_a_module_without_a_record_counts_as_false() -> None:
+    assert told(run(AlertMachine([rule(for_ms=0)], "module"), 0.1, None, None)) == [
+        ("firing", 1, "error_rate > 0.05 (value 0.1)"),
+        ("resolved", 2, "no data"),
+    ]
+
+
+def test_no_data_hold_leaves_the_alert_as_it_is() -> None:
+    machine = AlertMachine([rule(no_data="hold")], "module")
+    assert [(a.status, a.updated_at // MINUTE) for a in run(machine, 0.1, None, 0.1, None, 0.0)] == [
+        ("pending", 1),
+        ("firing", 3),
+        ("resolved", 5),
+    ]
+
+
+def test_a_system_rule_sees_the_system_record() -> None:
+    system_rule = replace_rule(rule(for_ms=0), scope="system", expression="overall_error_rate > 0.005", annotations={})
+    machine = AlertMachine([rule(), replace_rule(system_rule, value="overall_error_rate")], "system")
+    (alert,) = machine.tick("1m", MINUTE, (EXAMPLE_SYSTEM,), MINUTE)
+    assert (alert.module_id, alert.value, alert.status) == (None, 0.01, "firing")
+    assert "module_id" not in alert.labels
+    (alert,) = machine.tick("1m", 2 * MINUTE, (), MINUTE)
+    assert alert.reason == "no data"
+
+
+def test_a_tick_concerns_the_rules_of_its_window_only() -> None:
+    machine = AlertMachine([rule(for_ms=0), replace_rule(rule("Slow", for_ms=0), window="5m")], "module")
+    assert [a.alertname for a in machine.tick("5m", 5 * MINUTE, (record(0.1),), 0)] == ["Slow"]
+    assert machine.tick("15m", 5 * MINUTE, (record(0.1),), 0) == []
+    assert machine.wants_tick("5m")
+    assert not machine.wants_tick("1m")
+
+
+def test_transitions_come_in_the_order_of_rules_and_then_of_modules() -> None:
+    machine = AlertMachine([rule("Z", for_ms=0), rule("A", for_ms=0)], "module")
+    machine.tick("1m", MINUTE, [record(0.1, "m")], 0)
+    alerts = machine.tick("1m", 2 * MINUTE, [record(0.1, "x"), record(0.1, "b")], 0)
+    assert [(a.alertname, a.module_id) for a in alerts] == [(r, m) for r in "ZA" for m in "bmx"]
+
+
+def test_a_record_on_which_a_rule_fails_counts_as_false_and_is_counted() -> None:
+    broken = replace_rule(rule("Broken", for_ms=0), expression="health.reasons[5] == 'x'")
+    cpu = replace_rule(rule("Cpu", for_ms=0), expression="cpu_percent > 5", value=None)
+    machine = AlertMachine([broken, cpu], "module")
+    assert machine.tick("1m", MINUTE, [replace(EXAMPLE_MODULE, cpu_percent=None)], 0) == []
+    assert machine.counters.evaluations == 2
+    assert machine.counters.failures == {("Broken", "failed"): 1, ("Cpu", "null_field"): 1}
+    assert "index out of bounds" in machine.counters.last_failure["Broken"]
+
+
+def test_beyond_the_limit_new_alerts_are_refused_and_counted_until_there_is_room() -> None:
+    machine = AlertMachine([rule(for_ms=0)], "module", max_active=2)
+    modules = [record(0.1, f"m{i}") for i in range(3)]
+    assert [a.module_id for a in machine.tick("1m", MINUTE, modules, 0)] == ["m0", "m1"]
+    assert (machine.counters.refused, machine.active_count) == (1, 2)
+    assert [(a.module_id, a.status) for a in machine.tick("1m", 2 * MINUTE, modules[1:], 0)] == [
+        ("m0", "resolved"),
+        ("m2", "firing"),
+    ]
+
+
+def test_the_fingerprint_of_given_labels_never_changes() -> None:
+    assert fingerprint("module", {"alertname": "A", "module_id": "é"}) == "83dbe86942b6c72e"
+    assert fingerprint("module", {"module_id": "é", "alertname": "A"}) == "83dbe86942b6c72e"
+    assert fingerprint("system", {"alertname": "A", "module_id": "é"}) != "83dbe86942b6c72e"
+
+
+def test_only_transitions_are_written_to_the_changelog() -> None:
+    machine = AlertMachine([rule(for_ms=0)], "module")
+    (alert,) = run(machine, 0.1)
+    ((key, value),) = machine.drain_state()
+    assert key == f"alert|{alert.fingerprint}".encode()
+    assert value is not None
+    assert decode_state(value).status == "firing"
+    assert run(machine, 0.2, 0.3, first=2) == []
+    assert machine.drain_state() == []
+
+
+def test_revisions_rise_over_a_day_of_silence_and_then_the_state_is_removed() -> None:
+    machine = AlertMachine([rule(for_ms=0)], "module")
+    assert [a.revision for a in run(machine, 0.1, 0.0)] == [1, 2]
+    resolved = 2 * MINUTE
+    assert [a.revision for a in machine.tick("1m", resolved + KEEP_RESOLVED_MS - 1, [record(0.1)], 0)] == [3]
+    machine.tick("1m", resolved + KEEP_RESOLVED_MS, [record(0.0)], 0)
+    machine.drain_state()
+    machine.tick("30s", resolved + 2 * KEEP_RESOLVED_MS, (), 0)
+    assert [value for _, value in machine.drain_state()] == [None]
+    assert [a.revision for a in machine.tick("1m", resolved + 3 * KEEP_RESOLVED_MS, [record(0.1)], 0)] == [1]
+
+
+def test_an_alert_of_a_rule_that_is_gone_resolves_at_the_next_tick_of_any_window() -> None:
+    log: dict[bytes, bytes | None] = {}
+    machine = AlertMachine([rule(for_ms=0)], "module")
+    run(machine, 0.1)
+    machine = restarted(machine, [], log)
+    assert machine.wants_tick("30s")
+    (alert,) = machine.tick("30s", 90_000, (), 0)
+    assert (alert.status, alert.reason, alert.revision) == ("resolved", "rule removed", 2)
+    assert alert.annotations == {"summary": "checkout fails 10%"}
+    assert not machine.wants_tick("30s")
+
+
+def test_a_restart_alone_wants_no_tick() -> None:
+    machine = AlertMachine([rule(for_ms=0, no_data="hold")], "module")
+    run(machine, 0.1)
+    assert not restarted(machine, [rule(for_ms=0, no_data="hold")], {}).wants_tick("1m")
+
+
+def test_a_rule_with_other_labels_raises_a_new_alert_and_ends_the_old() -> None:
+    machine = AlertMachine([rule(for_ms=0)], "module")
+    log: dict[bytes, bytes | None] = {}
+    run(machine, 0.1)
+    changed = [replace_rule(rule(for_ms=0), severity="critical")]
+    machine = restarted(machine, changed, log)
+    alerts = run(machine, 0.1, first=2)
+    assert [(a.severity, a.status, a.reason) for a in alerts] == [
+        ("warning", "resolved", "labels of the rule changed"),
+        ("critical", "firing", "error_rate > 0.05 (value 0.1)"),
+    ]
+    machine = restarted(machine, changed, log)
+    assert machine.active_count == 1
+    assert [(a.severity, a.status) for a in run(machine, 0.0, first=3)] == [("critical", "resolved")]
+
+
+def test_an_alert_restored_from_both_its_records_of_a_relabelling_is_found_in_either_order() -> None:
+    """The old and the new fingerprint share rule and module; the changelog orders them by fingerprint."""
+    machine = AlertMachine([rule(for_ms=0)], "module")
+    run(machine, 0.1)
+    history = machine.drain_state()
+    changed = [replace_rule(rule(for_ms=0), severity="critical")]
+    second = AlertMachine(changed, "module")
+    for key, value in history:
+        second.restore(key, value)
+    run(second, 0.1, first=2)
+    pair = second.drain_state()
+    for order in (pair, pair[::-1]):
+        third = AlertMachine(changed, "module")
+        for key, value in [*history, *order]:
+            third.restore(key, value)
+        assert third.active_count == 1
+
+
+def test_state_of_another_version_is_refused() -> None:
+    state = ActiveAlert(
+        fingerprint="ab",
+        rule="R",
+        scope="module",
+        module_id=None,
+        status="firing",
+        severity="info",
+        labels={},
+        annotations={},
+        threshold=None,
+        value=None,
+        active_at_ms=1,
+        fired_at_ms=1,
+        last_tick_ms=1,
+        revision=1,
+    )
+    assert decode_state(encode_state(state)) == state
+    assert fingerprint_of_key(state_key("ab")) == "ab"
+    with pytest.raises(StateIncompatible, match=f"version 99; this build reads version {STATE_VERSION}"):
+        decode_state(encode_state(replace(state, v=99)))
+    for garbage in (b"", b"\x01", b"\x81\xa1v\x01"):
+        with pytest.raises(StateIncompatible, match="cannot be read"):
+            decode_state(garbage)
+    with pytest.raises(StateIncompatible, match="not the key of an alert"):
+        fingerprint_of_key(b"pane|x")
+
+
+Truth = bool | None
+MODULES = ("a", "b", "c")
+
+
+def model(history: list[tuple[int, Truth]], for_ms: int, hold: bool) -> list[tuple[int, str]]:
+    """Prometheus over a whole history at once: runs of true ticks, each pending, perhaps firing, and ended."""
+    seen = [(tick, bool(truth)) for tick, truth in history if truth is not None or not hold]
+    out: list[tuple[int, str]] = []
+    for truth, run_of in groupby(seen, key=lambda pair: pair[1]):
+        ticks = [tick for tick, _ in run_of]
+        if not truth:
+            out += [(ticks[0], "resolved")] if out else []
+            continue
+        out += [(ticks[0], "pending")] if for_ms else []
+        out += [(tick, "firing") for tick in ticks if tick - ticks[0] >= for_ms][:1]
+    return out
+
+
+ticks_strategy = st.lists(
+    st.tuples(st.integers(min_value=1, max_value=3), st.tuples(*[st.sampled_from([True, True, False, None])] * 3)),
+    max_size=25,
+)
+rules_strategy = st.lists(
+    st.tuples(st.integers(min_value=0, max_value=4), st.sampled_from(get_args(NoData))),
+    min_size=1,
+    max_size=3,
+)
+
+
+def play(
+    steps: list[tuple[int, tuple[Truth, ...]]], rules: list[Rule], restart_at: frozenset[int]
+) -> list[tuple[int, Alert]]:
+    machine = AlertMachine(rules, "module")
+    log: dict[bytes, bytes | None] = {}
+    tick = 0
+    out: list[tuple[int, Alert]] = []
+    for index, (minutes, truths) in enumerate(steps):
+        if index in restart_at:
+            machine = restarted(machine, rules, log)
+        tick += minutes * MINUTE
+        records = [record(float(t), m) for m, t in zip(MODULES, truths, strict=True) if t is not None]
+        out += [(tick, alert) for alert in machine.tick("1m", tick, records, tick)]
+    return out
+
+
+@given(steps=ticks_strategy, specs=rules_strategy)
+def test_transitions_are_those_of_prometheus(
+    steps: list[tuple[int, tuple[Truth, ...]]], specs: list[tuple[int, NoData]]
+) -> None:
+    rules = [rule(f"R{i}", minutes * MINUTE, no_data) for i, (minutes, no_data) in enumerate(specs)]
+    got = play(steps, rules, frozenset())
+    ends = [sum(minutes for minutes, _ in steps[: i + 1]) * MINUTE for i in range(len(steps))]
+    for one in rules:
+        for column, module in enumerate(MODULES):
+            history = [(end, truths[column]) for end, (_, truths) in zip(ends, steps, strict=True)]
+            mine = [(tick, a) for tick, a in got if (a.alertname, a.module_id) == (one.name, module)]
+            assert [(tick, a.status) for tick, a in mine] == model(history, one.for_ms, one.no_data == "hold")
+            assert [a.revision for _, a in mine] == list(range(1, len(mine) + 1))
+
+
+@given(steps=ticks_strategy, specs=rules_strategy, restart_at=st.frozensets(st.integers(min_value=0, max_value=24)))
+def test_restarts_between_any_ticks_change_nothing(
+    steps: list[tuple[int, tuple[Truth, ...]]], specs: list[tuple[int, NoData]], restart_at: frozenset[int]
+) -> None:
+    rules = [rule(f"R{i}", minutes * MINUTE, no_data) for i, (minutes, no_data) in enumerate(specs)]
+    assert play(steps, rules, restart_at) == play(steps, rules, frozenset())

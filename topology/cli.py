@@ -1,0 +1,81 @@
+"""The `modpulse` command: global options, the commands, and what each kind of error means for the exit code.
+
+Exit codes: 0 ok, 1 a finding or a fail-stop, 2 usage or configuration, 3 broker unreachable. A command imports what it
+needs when it runs, so that `--help` answers at once.
+"""
+
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from schemas.errors import BrokerUnavailable, ConfigError, ModpulseError
+from topology.commands.context import GlobalOptions, parse_assignments
+
+COMMANDS = (
+    "run",
+    "demo",
+    "topics",
+    "generate",
+    "publish",
+    "replay",
+    "doctor",
+    "config",
+    "schema",
+    "rules",
+    "top",
+)
+
+app = typer.Typer(
+    name="modpulse",
+    help="Exact event-time metrics, health and alerts for a fleet of services, on Kafka.",
+    epilog="Exit codes: 0 ok, 1 finding, 2 usage or configuration, 3 broker unreachable.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def global_options(
+    ctx: typer.Context,
+    config: Annotated[
+        Path | None, typer.Option(help="Configuration file; else MODPULSE_CONFIG, else ./modpulse.toml.")
+    ] = None,
+    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Any setting, e.g. windows.grace=5s. Repeatable."),
+    ] = None,
+) -> None:
+    """Keep what every command needs; the settings themselves are read when a command asks for them."""
+    ctx.obj = GlobalOptions(config, {**parse_assignments(assignments or ()), "log.level": log_level})
+
+
+def main() -> None:
+    """Run the command line and end the process with the contract's exit code."""
+    try:
+        app()
+    except ModpulseError as error:
+        # Standard error may be a terminal, and the message may quote what somebody published.
+        from topology.logs import safe_text
+
+        lines = [safe_text(line) for line in str(error).splitlines()]
+        sys.stderr.write("modpulse: " + "\n".join(lines) + "\n")
+        sys.exit(exit_code(error))
+
+
+def exit_code(error: ModpulseError) -> int:
+    """The contract's exit code for an error."""
+    if isinstance(error, ConfigError):
+        return 2
+    return 3 if isinstance(error, BrokerUnavailable) else 1
+
+
+for _name in COMMANDS:
+    if find_spec(f"topology.commands.{_name}") is not None:
+        import_module(f"topology.commands.{_name}").register(app)

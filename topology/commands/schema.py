@@ -1,0 +1,77 @@
+"""`modpulse schema show|validate`: the published contract, and whether records keep it."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from schemas.errors import ConfigError
+from topology.commands.context import JsonFlag, print_json, print_table
+
+
+def register(app: typer.Typer) -> None:
+    """Add the `schema` commands."""
+    schema = typer.Typer(help="The schemas of the topics.", no_args_is_help=True)
+    schema.command()(show)
+    schema.command()(validate)
+    app.add_typer(schema, name="schema")
+
+
+def show(
+    topic: Annotated[
+        str | None, typer.Argument(help="A topic of the contract; none: the whole AsyncAPI document.")
+    ] = None,
+) -> None:
+    """Print the JSON Schema of one topic, or the AsyncAPI 3 document of all, as JSON."""
+    from schemas import export
+
+    print_json(export.asyncapi() if topic is None else export.json_schema(_known(topic)))
+
+
+def validate(
+    topic: Annotated[str, typer.Argument(help="A topic of the contract, e.g. module-log-events.")],
+    file: Annotated[Path, typer.Argument(help="JSON Lines, plain or .gz; - is standard input.")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Check each line of a file as the value of one record. Exit code 1 when a line is wrong."""
+    from schemas import export
+
+    _known(topic)
+    checked = 0
+    wrong: list[tuple[int, str]] = []
+    for number, line in enumerate(_lines(file), start=1):
+        if not line.strip():
+            continue
+        checked += 1
+        if (problem := export.validate(topic, line)) is not None:
+            wrong.append((number, problem))
+    if as_json:
+        print_json({"checked": checked, "wrong": [{"line": number, "problem": problem} for number, problem in wrong]})
+    else:
+        print_table((f"{file}:{number}", problem) for number, problem in wrong)
+        print_table([("fail" if wrong else "ok", f"{checked} records checked, {len(wrong)} wrong")])
+    if wrong:
+        raise typer.Exit(1)
+
+
+def _known(topic: str) -> str:
+    import difflib
+
+    from schemas import export
+
+    if topic not in export.TOPICS:
+        near = difflib.get_close_matches(topic, export.TOPICS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(export.TOPICS)}"
+        raise ConfigError(f"topic {topic} has no schema; {hint}")
+    return topic
+
+
+def _lines(file: Path) -> list[bytes]:
+    import gzip
+
+    try:
+        data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+        return (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).splitlines()
+    except (OSError, EOFError) as error:
+        raise ConfigError(f"cannot read {file} ({error}); name a readable JSON Lines file") from error

@@ -1,0 +1,196 @@
+"""From settings to an aiokafka client, and from its errors to ours.
+
+aiokafka reports every failed bootstrap alike ("Unable to bootstrap") and logs the cause only, so `connection_error`
+asks each server once more and says what is really wrong: refused, no such host, TLS, credentials.
+"""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+from aiokafka import errors
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.conn import create_conn
+
+from schemas.errors import BrokerUnavailable, ConfigError, ModpulseError
+from topology.settings import Settings, split_host_port
+
+_PROBE_TIMEOUT_MS = 5_000
+
+_UNREACHABLE = (
+    errors.KafkaConnectionError,
+    errors.KafkaTimeoutError,
+    errors.KafkaUnavailableError,
+    errors.NodeNotReadyError,
+    errors.NoBrokersAvailable,
+    errors.RequestTimedOutError,
+    errors.BrokerNotAvailableError,
+    errors.StaleMetadata,
+    asyncio.TimeoutError,
+    OSError,
+)
+_UNAUTHORIZED = (
+    errors.TopicAuthorizationFailedError,
+    errors.GroupAuthorizationFailedError,
+    errors.ClusterAuthorizationFailedError,
+    errors.TransactionalIdAuthorizationFailed,
+)
+
+
+def client_options(settings: Settings) -> dict[str, Any]:
+    """What every aiokafka client of ours is made with: where, who, how secure.
+
+    Raises:
+        ConfigError: a certificate, a key or a password file cannot be used.
+    """
+    kafka = settings.kafka
+    options: dict[str, Any] = {
+        "bootstrap_servers": kafka.servers,
+        "client_id": kafka.client_id,
+        "request_timeout_ms": kafka.request_timeout,
+        "security_protocol": kafka.security_protocol,
+    }
+    if kafka.security_protocol.endswith("SSL"):
+        options["ssl_context"] = _ssl_context(settings)
+    if kafka.security_protocol.startswith("SASL_"):
+        options["sasl_mechanism"] = kafka.sasl_mechanism
+        options["sasl_plain_username"] = kafka.sasl_username
+        try:
+            options["sasl_plain_password"] = kafka.sasl_secret()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                f"kafka.sasl_password_file = {kafka.sasl_password_file} cannot be read ({error}); name a readable file"
+            ) from error
+    return options
+
+
+def as_modpulse_error(error: BaseException, settings: Settings) -> ModpulseError | None:
+    """Our error for one of aiokafka's, naming the setting to look at; None when it is nothing of this kind."""
+    kafka = settings.kafka
+    if isinstance(error, ModpulseError):
+        return error
+    if isinstance(error, errors.UnsupportedSaslMechanismError):
+        return ConfigError(
+            f"kafka.sasl_mechanism = {kafka.sasl_mechanism}: the broker does not offer it ({_first_line(error)});"
+            " choose one that it offers"
+        )
+    if isinstance(
+        error, errors.AuthenticationFailedError | errors.SaslAuthenticationFailed | errors.IllegalSaslStateError
+    ):
+        return ConfigError(
+            f"the broker refuses kafka.sasl_username = {kafka.sasl_username} ({_first_line(error)}); correct the user"
+            " or kafka.sasl_password"
+        )
+    if isinstance(error, ssl.SSLError):
+        return ConfigError(
+            f"TLS with {kafka.bootstrap_servers} fails ({_first_line(error)}); check kafka.ssl_ca_location,"
+            " kafka.ssl_certificate_location and whether that port speaks TLS"
+        )
+    if isinstance(error, _UNAUTHORIZED):
+        return ConfigError(
+            f"the broker does not allow it: {_first_line(error)}; grant the ACL (`modpulse doctor` lists it)"
+        )
+    if isinstance(error, _UNREACHABLE):
+        return BrokerUnavailable(
+            f"no broker at kafka.bootstrap_servers = {kafka.bootstrap_servers} ({_first_line(error)}); start it or"
+            " correct the setting"
+        )
+    return None
+
+
+async def connection_error(settings: Settings) -> ModpulseError | None:
+    """Why no server of `kafka.bootstrap_servers` can be used; None when one answers."""
+    options = client_options(settings)
+    servers = options.pop("bootstrap_servers")
+    options["request_timeout_ms"] = min(settings.kafka.request_timeout, _PROBE_TIMEOUT_MS)
+    found: ModpulseError | None = None
+    for server in servers:
+        host, port = split_host_port(server)
+        try:
+            connection = await create_conn(host, port, **options)
+        except (OSError, errors.KafkaError) as error:
+            found = as_modpulse_error(error, settings) or BrokerUnavailable(f"{server}: {_first_line(error)}")
+            if isinstance(found, ConfigError):
+                return found
+        else:
+            connection.close()
+            return None
+    return found
+
+
+@asynccontextmanager
+async def broker_errors(settings: Settings) -> AsyncIterator[None]:
+    """Let aiokafka's errors leave this block as BrokerUnavailable or ConfigError; any other passes unchanged."""
+    try:
+        yield
+    except (errors.KafkaError, OSError) as error:
+        known = as_modpulse_error(error, settings)
+        if known is None:
+            raise
+        if isinstance(known, BrokerUnavailable):
+            known = await connection_error(settings) or _unreachable_though_it_answers(error, settings)
+        raise known from error
+
+
+@asynccontextmanager
+async def admin_client(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
+    """A started admin client, closed at the end; its errors are translated as `broker_errors` does."""
+    client = AIOKafkaAdminClient(**client_options(settings))
+    async with broker_errors(settings):
+        try:
+            with _without_log("aiokafka"):
+                await client.start()
+            yield client
+        finally:
+            await client.close()
+
+
+def _unreachable_though_it_answers(error: BaseException, settings: Settings) -> BrokerUnavailable:
+    return BrokerUnavailable(
+        f"kafka.bootstrap_servers = {settings.kafka.bootstrap_servers} answers, but a broker of the cluster does not"
+        f" ({_first_line(error)}); correct its advertised.listeners, which `modpulse doctor` shows"
+    )
+
+
+@contextmanager
+def _without_log(name: str) -> Iterator[None]:
+    """Keep a library quiet about what is raised, translated and reported once anyway."""
+
+    def refuse(record: logging.LogRecord) -> bool:
+        return False
+
+    logger = logging.getLogger(name)
+    logger.addFilter(refuse)
+    try:
+        yield
+    finally:
+        logger.removeFilter(refuse)
+
+
+def _ssl_context(settings: Settings) -> ssl.SSLContext:
+    kafka = settings.kafka
+    try:
+        context = ssl.create_default_context(cafile=kafka.ssl_ca_location and str(kafka.ssl_ca_location))
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(
+            f"kafka.ssl_ca_location = {kafka.ssl_ca_location} holds no usable certificates ({error}); name a PEM file"
+        ) from error
+    if kafka.ssl_certificate_location is not None:
+        try:
+            # Without a password OpenSSL would ask for one on the terminal; an empty one fails instead.
+            context.load_cert_chain(
+                kafka.ssl_certificate_location, kafka.ssl_key_location, password=kafka.ssl_key_secret() or ""
+            )
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                f"kafka.ssl_certificate_location = {kafka.ssl_certificate_location} cannot be used ({error}); check it,"
+                " kafka.ssl_key_location and kafka.ssl_key_password"
+            ) from error
+    return context
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
