@@ -63,7 +63,7 @@ async def examine(settings: Settings) -> Diagnosis:
             reports, cluster = await inspect_topics(admin, settings)
             findings += [_topic(report) for report in reports]
             findings += _copies(cluster)
-            findings.append(_permissions(settings, cluster))
+            findings += _permissions(settings, cluster)
             findings += await _lag(admin, settings, cluster)
     except ModpulseError as error:
         text, _, remedy = str(error).rpartition("; ")
@@ -139,12 +139,12 @@ def _topic(report: TopicReport) -> Finding:
     text = "; ".join(report.details)
     if report.status == "missing":
         return Finding("topic", "fail", f"{report.name} does not exist", "run `modpulse topics create`")
-    if status == "warn":
+    if status == "warn" and not report.unreadable:
         return Finding(
             "topic", "warn", f"{report.name}: {text}", "change it with kafka-configs, or leave it if it is meant"
         )
     problem, _, remedy = text.rpartition("; ")
-    return Finding("topic", "fail", f"{report.name}: {problem}", remedy)
+    return Finding("topic", status, f"{report.name}: {problem}", remedy)
 
 
 def _copies(cluster: ClusterState) -> list[Finding]:
@@ -163,7 +163,9 @@ def _copies(cluster: ClusterState) -> list[Finding]:
     ]
 
 
-def _permissions(settings: Settings, cluster: ClusterState) -> Finding:
+def _permissions(settings: Settings, cluster: ClusterState) -> list[Finding]:
+    if not any(topic.exists for topic in cluster.topics.values()):
+        return []
     lacking = [
         f"{operation} on {topic.name}"
         for topic in cluster.topics.values()
@@ -172,8 +174,8 @@ def _permissions(settings: Settings, cluster: ClusterState) -> Finding:
         if operation not in topic.allowed
     ]
     if lacking:
-        return Finding("permissions", "fail", f"not allowed: {', '.join(lacking)}", "grant these ACLs")
-    return Finding("permissions", "ok", "READ and WRITE are granted where needed (transactional ids cannot be asked)")
+        return [Finding("permissions", "fail", f"not allowed: {', '.join(lacking)}", "grant these ACLs")]
+    return [Finding("permissions", "ok", "READ and WRITE are granted where needed (transactional ids cannot be asked)")]
 
 
 def _needed(settings: Settings, topic: TopicState) -> tuple[str, ...]:
@@ -206,7 +208,8 @@ async def _committed(
     admin: AIOKafkaAdminClient, group: str, partitions: Sequence[TopicPartition]
 ) -> dict[TopicPartition, int]:
     """What the group committed; asked only where a group ever did, for the question itself makes the offsets topic."""
-    if not (await describe_topics(admin, [_OFFSETS_TOPIC])).topics[_OFFSETS_TOPIC].exists:
+    offsets = (await describe_topics(admin, [_OFFSETS_TOPIC])).topics[_OFFSETS_TOPIC]
+    if not offsets.exists and not offsets.forbidden:
         return {}
     found = await admin.list_consumer_group_offsets(group, partitions=partitions)
     return {partition: mark.offset for partition, mark in found.items()}

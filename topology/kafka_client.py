@@ -77,12 +77,15 @@ def as_modpulse_error(error: BaseException, settings: Settings) -> ModpulseError
             f"kafka.sasl_mechanism = {kafka.sasl_mechanism}: the broker does not offer it ({_first_line(error)});"
             " choose one that it offers"
         )
-    if isinstance(
-        error, errors.AuthenticationFailedError | errors.SaslAuthenticationFailed | errors.IllegalSaslStateError
-    ):
+    if isinstance(error, errors.AuthenticationFailedError | errors.SaslAuthenticationFailed):
         return ConfigError(
             f"the broker refuses kafka.sasl_username = {kafka.sasl_username} ({_first_line(error)}); correct the user"
             " or kafka.sasl_password"
+        )
+    if isinstance(error, errors.IllegalSaslStateError):
+        return ConfigError(
+            f"kafka.security_protocol = {kafka.security_protocol}: {kafka.bootstrap_servers} does not ask for SASL there;"
+            " correct the port or the protocol"
         )
     if isinstance(error, ssl.SSLError):
         return ConfigError(
@@ -94,9 +97,12 @@ def as_modpulse_error(error: BaseException, settings: Settings) -> ModpulseError
             f"the broker does not allow it: {_first_line(error)}; grant the ACL (`modpulse doctor` lists it)"
         )
     if isinstance(error, _UNREACHABLE):
+        speaks = (
+            "" if kafka.security_protocol == "PLAINTEXT" else f", or check that it speaks {kafka.security_protocol}"
+        )
         return BrokerUnavailable(
-            f"no broker at kafka.bootstrap_servers = {kafka.bootstrap_servers} ({_first_line(error)}); start it or"
-            " correct the setting"
+            f"no broker at kafka.bootstrap_servers = {kafka.bootstrap_servers} ({_first_line(error)}); start it,"
+            f" correct the setting{speaks}"
         )
     return None
 

@@ -39,12 +39,14 @@ class TopicReport:
             that may be meant; `failed`: it cannot be created or must not be used as it is.
         partitions: how many it has, or would get.
         details: each difference or error with its remedy.
+        unreadable: its settings may not be read, so only its partitions were compared.
     """
 
     name: str
     status: TopicStatus
     partitions: int
     details: tuple[str, ...] = ()
+    unreadable: bool = False
 
     @property
     def is_finding(self) -> bool:
@@ -63,18 +65,12 @@ async def create_topics(settings: Settings, dry_run: bool) -> list[TopicReport]:
         ConfigError: the connection settings are refused.
     """
     async with admin_client(settings) as admin:
-        specs, cluster = await _wanted_and_found(admin, settings)
-        missing = [spec for spec in specs if not cluster.topics[spec.name].exists]
-        outcome = await _create(admin, missing, settings.topics.replication_factor, dry_run=dry_run)
-        if not dry_run:
-            await _wait_until_visible(admin, [name for name, problem in outcome.items() if not problem])
-        reports = {report.name: report for report in await _compared(admin, specs, cluster)}
-        done: TopicStatus = "missing" if dry_run else "created"
-        for spec in missing:
-            problem = outcome[spec.name]
-            details = (problem,) if problem else ()
-            reports[spec.name] = TopicReport(spec.name, "failed" if problem else done, spec.partitions, details)
-        return [reports[spec.name] for spec in specs]
+        # The input first: the internal topics must have as many partitions as it really gets.
+        outcome = await _create_missing(admin, settings, desired_topics(settings)[:1], dry_run=dry_run)
+        specs, _ = await _wanted_and_found(admin, settings)
+        outcome |= await _create_missing(admin, settings, specs[1:], dry_run=dry_run)
+        reports = await _compared(admin, specs, await describe_topics(admin, [spec.name for spec in specs]))
+        return [outcome.get(report.name, report) for report in reports]
 
 
 async def inspect_topics(admin: AIOKafkaAdminClient, settings: Settings) -> tuple[list[TopicReport], ClusterState]:
@@ -91,22 +87,33 @@ async def _wanted_and_found(
     return desired_topics(settings, input_partitions or None), cluster
 
 
-async def _create(
-    admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec], replication_factor: int, *, dry_run: bool
-) -> dict[str, str]:
-    """Topic -> what went wrong with its creation, empty when nothing did."""
-    if not specs:
+async def _create_missing(
+    admin: AIOKafkaAdminClient, settings: Settings, specs: Sequence[TopicSpec], *, dry_run: bool
+) -> dict[str, TopicReport]:
+    """Create those that are not there and return once they can be used; a report for each that was tried.
+
+    A topic that somebody else made meanwhile has no report: it is there, and has yet to be compared.
+    """
+    topics = (await describe_topics(admin, [spec.name for spec in specs])).topics
+    missing = [spec for spec in specs if not topics[spec.name].exists]
+    if not missing:
         return {}
-    new = [NewTopic(spec.name, spec.partitions, replication_factor, topic_configs=spec.config) for spec in specs]
+    copies = settings.topics.replication_factor
+    new = [NewTopic(spec.name, spec.partitions, copies, topic_configs=spec.config) for spec in missing]
     response = await admin.create_topics(new, validate_only=dry_run)
-    outcome = {}
-    for name, code, message in (error[:3] for error in response.topic_errors):
-        kind = errors.for_code(code)
-        if kind in {errors.NoError, errors.TopicAlreadyExistsError}:  # somebody else was faster: that is as good
-            outcome[name] = ""
-        else:
-            outcome[name] = f"{message or kind.description}; {_REMEDIES.get(kind, 'correct that')}"
-    return outcome
+    answers = {name: (errors.for_code(code), message) for name, code, message, *_ in response.topic_errors}
+    reports: dict[str, TopicReport] = {}
+    for spec in missing:
+        kind, message = answers[spec.name]
+        if kind is errors.NoError:
+            reports[spec.name] = TopicReport(spec.name, "missing" if dry_run else "created", spec.partitions)
+        elif kind is not errors.TopicAlreadyExistsError:
+            problem = f"{message or kind.description}; {_REMEDIES.get(kind, 'correct that')}"
+            reports[spec.name] = TopicReport(spec.name, "failed", spec.partitions, (problem,))
+    failed = {name for name, report in reports.items() if report.status == "failed"}
+    if not dry_run:
+        await _wait_until_visible(admin, [spec.name for spec in missing if spec.name not in failed])
+    return reports
 
 
 async def _wait_until_visible(admin: AIOKafkaAdminClient, names: Sequence[str]) -> None:
@@ -160,12 +167,11 @@ def _compare(spec: TopicSpec, state: TopicState, config: dict[str, str] | None) 
             notes.append(text)
     if config is None:
         notes.append("its settings cannot be read; grant DESCRIBE_CONFIGS on it")
-        config = spec.config
     for key, want in spec.config.items():
-        have = config.get(key, "")
+        have = want if config is None else config.get(key, "")
         if key == "cleanup.policy" and set(have.split(",")) != set(want.split(",")):
             wrong.append(f"{key} is {have}, not {want}; set it with kafka-configs")
         elif key != "cleanup.policy" and have != want:
             notes.append(f"{key} is {have}, not {want}")
     status: TopicStatus = "failed" if wrong else "differs" if notes else "exists"
-    return TopicReport(spec.name, status, state.partitions, (*wrong, *notes))
+    return TopicReport(spec.name, status, state.partitions, (*wrong, *notes), unreadable=config is None)

@@ -162,7 +162,7 @@ class Ingest:
 
     def _times(self, rows: _Rows, rejects: list[tuple[int, PoisonRecord]]) -> I8:
         stamps = [event.timestamp for event in rows.events]
-        if not any(isinstance(stamp, str) for stamp in stamps):
+        if str not in set(map(type, stamps)):
             return np.fromiter(stamps, np.int64, len(stamps))
         times: list[int] = []
         keep: list[int] = []

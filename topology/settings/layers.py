@@ -100,12 +100,12 @@ def _read_table(table: Mapping[str, Any], prefix: str, layer: Layer) -> None:
     for key, value in table.items():
         written = f"{prefix}{key}"
         name = _setting_of(written)
-        if name in setting_names():
+        if isinstance(value, dict) and _is_section(written):
+            _read_table(value, f"{written}.", layer)
+        elif name in setting_names():
             if name in layer.values:
                 layer.problems.append(f"{written} ({layer.where}) sets {name} a second time; keep one of the two")
             layer.values[name] = value
-        elif isinstance(value, dict) and _is_section(written):
-            _read_table(value, f"{written}.", layer)
         elif _is_section(written) and not written.startswith("kafka."):
             layer.problems.append(f"{written} ({layer.where}) is a section; write [{written}] and its keys below")
         else:

@@ -52,7 +52,7 @@ def file_names(section: str) -> list[str]:
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:
     """`; did you mean x?` with the nearest candidate, or advice where nothing is near."""
-    nearest = difflib.get_close_matches(name, list(candidates), n=1, cutoff=0.6)
+    nearest = difflib.get_close_matches(name, list(candidates), n=1, cutoff=0.75)
     return f"; did you mean {nearest[0]}?" if nearest else "; remove it (`modpulse config show` lists all names)"
 
 

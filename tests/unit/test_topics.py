@@ -1,0 +1,68 @@
+"""The topics we want: the contract's names and cleanup policies, and the internal ones."""
+
+import pytest
+
+from topology.settings import Settings, load_settings
+from topology.topics import TopicSpec, desired_topics
+
+CONTRACT = {
+    "module-log-events": "delete",
+    "metric-samples": "delete",
+    "module-metrics": "compact,delete",
+    "system-metrics": "compact,delete",
+    "metric-aggregates": "compact,delete",
+    "module-alerts": "compact,delete",
+    "health-status": "compact",
+    "module-log-events.late": "delete",
+    "module-log-events.dlq": "delete",
+}
+INTERNAL = {
+    "modpulse-changelog": "compact",
+    "modpulse-repartition": "delete",
+    "modpulse-system-partials": "compact,delete",
+    "modpulse-system-changelog": "compact",
+}
+
+
+def topics(settings: Settings | None = None, input_partitions: int | None = None) -> dict[str, TopicSpec]:
+    return {spec.name: spec for spec in desired_topics(settings or Settings(), input_partitions)}
+
+
+def test_names_and_cleanup_policies_are_the_contracts() -> None:
+    policies = {name: spec.config["cleanup.policy"] for name, spec in topics().items()}
+    assert policies == CONTRACT | INTERNAL
+
+
+def test_a_topic_whose_records_must_stay_has_no_retention() -> None:
+    kept = {name for name, spec in topics().items() if "retention.ms" not in spec.config}
+    assert kept == {"health-status", "modpulse-changelog", "modpulse-system-changelog"}
+
+
+def test_internal_topics_follow_the_partitions_the_input_really_has() -> None:
+    found = topics(input_partitions=12)
+    counts = {name: spec.partitions for name, spec in found.items() if spec.exact}
+    assert counts == {
+        "modpulse-changelog": 12,
+        "modpulse-repartition": 12,
+        "modpulse-system-partials": 1,
+        "modpulse-system-changelog": 1,
+    }
+    assert found["module-log-events"].partitions == 12
+    assert found["module-metrics"].partitions == 4
+
+
+def test_one_batch_of_the_input_cannot_unpack_to_more_than_the_memory() -> None:
+    assert topics()["module-log-events"].config["max.message.bytes"] == "131072"
+
+
+def test_a_window_record_outlives_its_window_and_the_time_for_corrections() -> None:
+    settings = load_settings(environ={"MODPULSE_WINDOWS__SIZES": "1h,30d", "MODPULSE_WINDOWS__CORRECTIONS": "2d"})
+    longest_ms = 32 * 86_400_000
+    for name in ("module-metrics", "modpulse-system-partials"):
+        assert int(topics(settings)[name].config["retention.ms"]) > longest_ms
+
+
+@pytest.mark.parametrize(("copies", "acknowledged"), [("1", None), ("2", None), ("3", "2")])
+def test_three_copies_are_acknowledged_by_two(copies: str, acknowledged: str | None) -> None:
+    settings = load_settings(environ={"MODPULSE_TOPICS__REPLICATION_FACTOR": copies})
+    assert {spec.config.get("min.insync.replicas") for spec in desired_topics(settings)} == {acknowledged}
