@@ -64,3 +64,29 @@ def partial_key(record: PartialRecord) -> bytes:
     if isinstance(record, PartitionReport):
         return f"report|{record.partition}".encode()
     return f"partial|{record.size_ms}|{record.start_ms}|{record.partition}".encode()
+
+
+class SystemWindowState(Struct, frozen=True, gc=False):
+    """What the system task published of one window (changelog key `window|size_ms|start_ms`).
+
+    Attributes:
+        final: whether the final record went out, or the window opened only after its close.
+        owed: whether partials came in that no record shows yet.
+        expected, seen: completeness in the newest record, 0 before the first.
+    """
+
+    v: int
+    revision: int
+    final: bool
+    owed: bool
+    expected: int
+    seen: int
+
+
+encode_window = msgspec.msgpack.Encoder().encode
+decode_window = msgspec.msgpack.Decoder(SystemWindowState).decode
+
+
+def window_key(size_ms: int, start_ms: int) -> bytes:
+    """The changelog key of a system window."""
+    return f"window|{size_ms}|{start_ms}".encode()

@@ -24,15 +24,26 @@ POSITION_KEY = b"position"
 
 
 class SumsChunk(Struct, frozen=True, array_like=True, gc=False):
-    """Columns of one chunk of one window, little endian: int32 codes, int64 ints, keys and counts, float64 floats."""
+    """One chunk of one window, little endian, one column per code.
+
+    Attributes:
+        rows: how many int and float rows the layout has; other numbers mean another layout.
+        codes: uint8, module code less the chunk's first.
+        int_rows: uint8, which int rows follow (the others are zero). ints: int64, those rows.
+        floats: float64, all float rows.
+        cells: uint32, (code less the chunk's first) << 17 | bin, rising.
+        count_bytes: width of a cell count (1, 2, 4 or 8). counts: unsigned, as many as cells.
+    """
 
     v: int
     rows: tuple[int, int]
     codes: bytes
+    int_rows: bytes
     ints: bytes
     floats: bytes
-    cell_keys: bytes
-    cell_counts: bytes
+    cells: bytes
+    count_bytes: int
+    counts: bytes
 
 
 class MetaChunk(Struct, frozen=True, array_like=True, gc=False):

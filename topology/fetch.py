@@ -14,6 +14,8 @@ from typing import Any, cast
 import aiokafka
 from aiokafka.consumer import consumer as consumer_module
 from aiokafka.consumer import fetcher as fetcher_module
+from aiokafka.consumer.fetcher import READ_COMMITTED
+from aiokafka.errors import CorruptRecordException
 
 from pipeline.outputs import Header
 from schemas.errors import ConfigError
@@ -89,19 +91,52 @@ class Span:
 
 
 class _SpanRecords(fetcher_module.PartitionRecords):  # type: ignore[misc]
-    """Hands the parsed records through; `_unpack_records` keeps its care for CRCs, aborted transactions and markers."""
+    """The parsed records of a fetch, whole batches at once.
 
-    def _consumer_record(self, tp: object, record: object) -> object:
-        return record
+    Follows `PartitionRecords._unpack_records` step by step (CRC, aborted transactions, markers, offsets before the one asked
+    for), without a generator step and a ConsumerRecord for each record.
+    """
+
+    def take_all(self) -> list[Any]:
+        """All records from `next_fetch_offset` on; moves it behind the last batch.
+
+        Raises:
+            CorruptRecordException: a batch fails its CRC.
+        """
+        taken: list[Any] = []
+        batches = self._records
+        while batches.has_next():
+            batch = batches.next_batch()
+            if self._check_crcs and not batch.validate_crc():
+                raise CorruptRecordException(f"Invalid CRC - {self._tp}")
+            if not self._skipped(batch):
+                records = list(batch)
+                if records and records[0].offset < self.next_fetch_offset:
+                    records = [record for record in records if record.offset >= self.next_fetch_offset]
+                taken += records
+            self.next_fetch_offset = batch.next_offset
+        return taken
+
+    def _skipped(self, batch: Any) -> bool:
+        """Whether a batch is a marker or belongs to an aborted transaction."""
+        if self._isolation_level == READ_COMMITTED and batch.producer_id is not None:
+            self._consume_aborted_up_to(batch.base_offset)
+            if batch.is_control_batch and self._contains_abort_marker(batch):
+                self._aborted_producers.discard(batch.producer_id)
+            if batch.is_transactional and batch.producer_id in self._aborted_producers:
+                return True
+        return bool(batch.is_control_batch)
 
 
 class _SpanResult(fetcher_module.FetchResult):  # type: ignore[misc]
+    _partition_records: Any
+
     def getall(self, max_records: int | None = None) -> Span | list[object]:
         if not self.check_assignment(self._topic_partition) or not self.has_more():
             return []
-        parsed = self._partition_records
+        parsed: _SpanRecords = self._partition_records
         start = parsed.next_fetch_offset
-        records = list(parsed)
+        records = parsed.take_all()
         self._update_position()
         self._partition_records = None
         return Span(start, parsed.next_fetch_offset, records)

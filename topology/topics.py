@@ -21,9 +21,9 @@ _DEAD_LETTER_RETENTION_MS = 14 * _DAY_MS
 _ALERT_RETENTION_MS = 30 * _DAY_MS
 
 # One batch of the input. A batch is decompressed whole, at up to 1000:1, so this bounds the worker's memory.
-_INPUT_BATCH_BYTES = 128 << 10
+_INPUT_BATCH_BYTES = 1 << 20
 # An input batch comes out again as one record with headers.
-_FORWARDED_BATCH_BYTES = 1 << 20
+_FORWARDED_BATCH_BYTES = 8 << 20
 # One record carries a merged sketch; a flush sends large batches.
 _STATE_BATCH_BYTES = 8 << 20
 

@@ -45,7 +45,7 @@ class Transactor:
             transaction_timeout_ms=settings.kafka.transaction_timeout,
             max_batch_size=MAX_BATCH_BYTES,
             max_request_size=8 << 20,
-            compression_type="lz4",
+            compression_type=None,
             linger_ms=0,
         )
         topics = settings.topics

@@ -1,11 +1,11 @@
 """When which record of which window goes out: provisional, final, corrected."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from pipeline.alerts.machine import AlertMachine
+from pipeline.alerts.ticker import AlertTicker
 from pipeline.config import WindowConfig
 from pipeline.health.figures import figures_of
 from pipeline.health.hysteresis import step
@@ -20,7 +20,6 @@ from pipeline.system.partial import partial_of
 from pipeline.windows import layout as at
 from pipeline.windows.block import Block, Sums
 from pipeline.windows.tree import WindowTree
-from schemas.alerts import Alert
 from schemas.metrics import ModuleMetrics, WindowStatus
 from schemas.partials import SystemPartial
 from schemas.state import CHUNK_MODULES
@@ -43,19 +42,22 @@ class TaskState:
 
 
 class Emitter:
-    """Publishes windows. A record is out of date when the requests it counted are not the window's any more.
-
-    Attributes:
-        partials: newest partial of each window published since the last `drain_partials`.
-        ticks: end of the newest window evaluated by the alert rules, per window name.
-    """
+    """Publishes windows. A record is out of date when the requests it counted are not the window's any more."""
 
     def __init__(self, state: TaskState, alerts: AlertMachine) -> None:
         self._state = state
-        self._alerts = alerts
-        self.ticks: dict[str, int] = {}
+        self._ticker = AlertTicker(alerts, state.windows)
         self._sealed_partials: dict[tuple[int, int], SystemPartial] = {}
         self._changed: set[tuple[int, int]] = set()
+
+    @property
+    def ticks(self) -> dict[str, int]:
+        """End of the newest window evaluated by the alert rules, per window name."""
+        return self._ticker.ticks
+
+    @ticks.setter
+    def ticks(self, ticks: dict[str, int]) -> None:
+        self._ticker.ticks = ticks
 
     def close(self, block: Block, now_ms: int) -> None:
         """Publish the final record of every module of a window, and evaluate the alert rules on them."""
@@ -68,7 +70,9 @@ class Emitter:
         records, after = self._publish(block, sums, codes, chains, "final", now_ms)
         state.modules.set_chains(block.level, codes, after)
         block.touched = False
-        self._tick(state.windows.sizes[block.level][0], block.end_ms, block.size_ms, records, now_ms)
+        name = state.windows.sizes[block.level][0]
+        for alert in self._ticker.tick(name, block.end_ms, block.size_ms, records, now_ms):
+            state.outbox.emit(alert)
 
     def remember_chains(self, block: Block) -> None:
         """Note the hysteresis state of every module at a window's close.
@@ -126,10 +130,8 @@ class Emitter:
 
     def end_ticks(self, stream_ms: int, now_ms: int) -> None:
         """Let alerts see windows in which nothing happened at all, up to the newest closed one."""
-        for name, size_ms in self._state.windows.sizes:
-            closed_ms = (stream_ms - self._state.windows.grace_ms) // size_ms * size_ms
-            if self._alerts.wants_tick(name) and closed_ms > self.ticks.get(name, closed_ms):
-                self._tick(name, closed_ms, size_ms, [], now_ms)
+        for alert in self._ticker.end_ticks(stream_ms, now_ms):
+            self._state.outbox.emit(alert)
 
     def drain_partials(self) -> list[SystemPartial]:
         """The newest partial of every window published since the last drain."""
@@ -180,17 +182,3 @@ class Emitter:
             emitted = Emitted("module_metrics", key, encode(record), record.revision, block.end_ms)
             state.outbox.emit(emitted)
         return records, steps.states
-
-    def _tick(
-        self, window: str, end_ms: int, size_ms: int, records: Sequence[ModuleMetrics], now_ms: int
-    ) -> None:
-        alerts: list[Alert] = []
-        newest = self.ticks.get(window)
-        if newest is not None and end_ms - newest > size_ms and self._alerts.wants_tick(window):
-            # Windows without a single event in between: the first of them is what an absent series is judged by.
-            alerts += self._alerts.tick(window, newest + size_ms, [], now_ms)
-        self.ticks[window] = end_ms
-        alerts += self._alerts.tick(window, end_ms, records, now_ms)
-        for alert in alerts:
-            key = alert.fingerprint.encode()
-            self._state.outbox.emit(Emitted("module_alerts", key, encode(alert), alert.revision, alert.updated_at))

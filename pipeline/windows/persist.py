@@ -3,7 +3,7 @@
 import numpy as np
 
 from pipeline.outputs import StateRecord
-from pipeline.sketch.mapping import I8
+from pipeline.sketch.mapping import BIN_BITS, I8
 from pipeline.windows import layout as at
 from pipeline.windows.block import Block
 from pipeline.windows.tree import WindowTree
@@ -27,17 +27,22 @@ def _chunk_codes(figures: I8, chunk: int) -> I8:
 
 
 def _sums_record(block: Block, chunk: int) -> SumsChunk:
-    sums = block.sums
+    sums, first = block.sums, chunk * CHUNK_MODULES
     codes = _chunk_codes(sums.ints[at.COUNT : at.COUNT + 1], chunk)
-    keys, counts = sums.cells.between(chunk * CHUNK_MODULES, (chunk + 1) * CHUNK_MODULES)
+    ints = sums.ints[:, codes]
+    used = np.flatnonzero(ints.any(axis=1))
+    keys, counts = sums.cells.between(first, first + CHUNK_MODULES)
+    count_bytes = next(width for width in (1, 2, 4, 8) if not counts.size or int(counts.max()) < 1 << 8 * width)
     return SumsChunk(
         VERSION,
         (at.INT_ROWS, at.FLOAT_ROWS),
-        codes.astype("<i4").tobytes(),
-        sums.ints[:, codes].astype("<i8").tobytes(),
+        (codes - first).astype("<u1").tobytes(),
+        used.astype("<u1").tobytes(),
+        ints[used].astype("<i8").tobytes(),
         sums.floats[:, codes].astype("<f8").tobytes(),
-        keys.astype("<i8").tobytes(),
-        counts.astype("<i8").tobytes(),
+        (keys - (first << BIN_BITS)).astype("<u4").tobytes(),
+        count_bytes,
+        counts.astype(f"<u{count_bytes}").tobytes(),
     )
 
 
@@ -93,12 +98,15 @@ def _restore_sums(block: Block, chunk: int, value: bytes) -> None:
     record = _decode_sums(value)
     if record.v != VERSION or record.rows != (at.INT_ROWS, at.FLOAT_ROWS):
         raise StateIncompatible(f"window state of version {record.v}, this build reads version {VERSION}")
-    codes = np.frombuffer(record.codes, "<i4").astype(np.int64)
+    first = chunk * CHUNK_MODULES
+    codes = np.frombuffer(record.codes, "<u1").astype(np.int64) + first
+    used = np.frombuffer(record.int_rows, "<u1").astype(np.int64)
     sums = block.sums
-    sums.ints[:, codes] = np.frombuffer(record.ints, "<i8").reshape(at.INT_ROWS, codes.size)
+    sums.ints[:, codes] = 0
+    sums.ints[used[:, None], codes[None, :]] = np.frombuffer(record.ints, "<i8").reshape(used.size, codes.size)
     sums.floats[:, codes] = np.frombuffer(record.floats, "<f8").reshape(at.FLOAT_ROWS, codes.size)
-    new_keys = np.frombuffer(record.cell_keys, "<i8").astype(np.int64)
-    new_counts = np.frombuffer(record.cell_counts, "<i8").astype(np.int64)
+    new_keys = np.frombuffer(record.cells, "<u4").astype(np.int64) + (first << BIN_BITS)
+    new_counts = np.frombuffer(record.counts, f"<u{record.count_bytes}").astype(np.int64)
     low, _ = sums.cells.between(0, chunk * CHUNK_MODULES)
     keys, counts = sums.cells.folded()
     after = low.size + sums.cells.between(chunk * CHUNK_MODULES, (chunk + 1) * CHUNK_MODULES)[0].size

@@ -1,0 +1,62 @@
+"""How far the partitions are, and so which system windows are closed, which are over, and who speaks for them."""
+
+from collections.abc import Collection
+
+from schemas.partials import PartitionReport
+
+
+class Progress:
+    """The newest report of each partition.
+
+    Nothing is known of stream time before all expected partitions have reported: after a start, a fast partition must not
+    close or drop the windows of one that has not come up yet.
+    """
+
+    def __init__(self) -> None:
+        self._reports: dict[int, PartitionReport] = {}
+
+    def note(self, report: PartitionReport) -> None:
+        """Take a partition's newest report."""
+        self._reports[report.partition] = report
+
+    @property
+    def expected(self) -> int:
+        """How many partitions there are, by the reports."""
+        return max((max(r.partitions_expected, r.partition + 1) for r in self._reports.values()), default=0)
+
+    def seen(self, end_ms: int, heard: Collection[int]) -> int:
+        """How many partitions speak for a window: they sent a partial, are past its end, or are idle.
+
+        Args:
+            end_ms: the window's end.
+            heard: partitions that sent a partial.
+        """
+        past = (p for p, r in self._reports.items() if r.idle or (r.stream_ms is not None and r.stream_ms >= end_ms))
+        return len(heard) + sum(1 for partition in past if partition not in heard)
+
+    def stream_ms(self) -> int | None:
+        """Stream time of the system: that of the slowest partition that is not idle.
+
+        When all are idle it is the newest of theirs: none holds back another, and windows still end by time, not by silence.
+        """
+        if not self._all_reported():
+            return None
+        awake = [r.stream_ms for r in self._reports.values() if not r.idle]
+        if awake:
+            return _minimum(awake)
+        return max((r.stream_ms for r in self._reports.values() if r.stream_ms is not None), default=None)
+
+    def slowest_ms(self) -> int | None:
+        """What every partition has passed, idle or not; one that is idle and never had an event does not count."""
+        if not self._all_reported():
+            return None
+        return _minimum([r.stream_ms for r in self._reports.values() if not r.idle or r.stream_ms is not None])
+
+    def _all_reported(self) -> bool:
+        return bool(self._reports) and len(self._reports) == self.expected
+
+
+def _minimum(times_ms: list[int | None]) -> int | None:
+    """The smallest, or None when there is none or one is not known."""
+    known = [time_ms for time_ms in times_ms if time_ms is not None]
+    return min(known) if known and len(known) == len(times_ms) else None

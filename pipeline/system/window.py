@@ -1,0 +1,82 @@
+"""One open window of the whole system: the newest partial of each partition, and what was published about it."""
+
+from msgspec.structs import replace
+
+from pipeline.outputs import StateRecord
+from schemas.metrics import Completeness
+from schemas.partials import SystemPartial, SystemWindowState, encode_window, partial_key, window_key
+
+VERSION = 1
+_NOTHING = Completeness(0, 0)
+
+
+class SystemWindow:
+    """A window [start, start + size).
+
+    Attributes:
+        name: of its size. level: index of its size.
+        partials: the newest one by partition.
+        revision: of the newest record, 0 before the first.
+        final: whether the final record went out, or the window opened only after its close.
+        owed: whether partials came in that no record shows yet.
+        said: completeness in the newest record.
+    """
+
+    __slots__ = (
+        "_stored", "final", "level", "name", "owed", "partials", "revision", "said", "size_ms", "start_ms",
+    )  # fmt: skip
+
+    def __init__(self, name: str, level: int, size_ms: int, start_ms: int) -> None:
+        self.name = name
+        self.level = level
+        self.size_ms = size_ms
+        self.start_ms = start_ms
+        self.partials: dict[int, SystemPartial] = {}
+        self.revision = 0
+        self.final = False
+        self.owed = False
+        self.said = _NOTHING
+        self._stored = b""
+
+    @property
+    def end_ms(self) -> int:
+        """The first millisecond after the window."""
+        return self.start_ms + self.size_ms
+
+    @property
+    def age(self) -> tuple[int, int]:
+        """The order in which windows close: by end, the smaller size first."""
+        return self.end_ms, self.size_ms
+
+    def take(self, partial: SystemPartial) -> None:
+        """Put a partition's newest partial in place of its former one; one that says the same changes nothing."""
+        former = self.partials.get(partial.partition)
+        self.partials[partial.partition] = partial
+        if former is None or replace(former, final=partial.final) != partial:
+            self.owed = True
+
+    def in_order(self) -> list[SystemPartial]:
+        """The partials in the order of their partitions."""
+        return [self.partials[partition] for partition in sorted(self.partials)]
+
+    def drain(self) -> list[StateRecord]:
+        """What the changelog must learn about what was published."""
+        value = encode_window(
+            SystemWindowState(
+                VERSION, self.revision, self.final, self.owed, self.said.partitions_expected, self.said.partitions_seen
+            )
+        )
+        if value == self._stored:
+            return []
+        self._stored = value
+        return [StateRecord(window_key(self.size_ms, self.start_ms), value)]
+
+    def restore(self, state: SystemWindowState, value: bytes) -> None:
+        """Take `drain`'s newest record back in."""
+        self.revision, self.final, self.owed = state.revision, state.final, state.owed
+        self.said = Completeness(state.expected, state.seen)
+        self._stored = value
+
+    def keys(self) -> list[bytes]:
+        """The changelog keys that end with the window."""
+        return [window_key(self.size_ms, self.start_ms), *(partial_key(p) for p in self.in_order())]

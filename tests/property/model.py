@@ -1,0 +1,266 @@
+"""What the windows of a stream must say, by brute force: every window keeps its events, one record at a time.
+
+Nothing of the core is used but the thresholds' types: no panes, no sketches, no arrays. Percentiles are the only figures that a
+record is not predicted exactly for; health is judged on the percentiles that the record shows.
+"""
+
+import base64
+import struct
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from ddsketch.mapping import LogarithmicMapping
+
+from pipeline.config import SIGNALS, CoreConfig, HealthProfile
+from schemas.metrics import ModuleMetrics
+from tests.property.kit import Event, Key, by_key, finals_of, last_of_each
+
+LEVELS = ("healthy", "degraded", "critical")
+QUANTILES = {"p50": 500, "p90": 900, "p95": 950, "p99": 990, "p999": 999}
+_mapping = LogarithmicMapping(0.01)
+
+
+@dataclass(slots=True)
+class Streak:
+    """The class in force of one module in one size, and the windows in a row that speak against it."""
+
+    level: int = 0
+    against: list[int] = field(default_factory=list)
+
+    def then(self, raw: int, profile: HealthProfile) -> "Streak":
+        """After one more window."""
+        if raw == self.level:
+            return Streak(self.level)
+        worse = raw > self.level
+        same_way = bool(self.against) and (self.against[-1] > self.level) == worse
+        against = [*self.against, raw] if same_way else [raw]
+        if len(against) < (profile.worsen_windows if worse else profile.improve_windows):
+            return Streak(self.level, against)
+        return Streak(min(against) if worse else max(against))
+
+
+def judge(record: ModuleMetrics, peak_errors: float, profile: HealthProfile) -> tuple[int, float, dict[str, float]]:
+    """Class by itself, score and points lost by signal."""
+    few = record.total_requests < profile.min_requests
+    times = record.response_time_ms
+    figures: dict[str, float | None] = {
+        "success_rate": None if few else record.successful_requests / record.total_requests,
+        "p95": None if few else times.p95,
+        "p99": None if few else times.p99,
+        "cpu": record.cpu_percent,
+        "memory": record.memory_bytes,
+        "error_burst": None if few else peak_errors,
+    }
+    total = sum(threshold.weight for threshold in profile.thresholds.values())
+    level, lost = 0, {}
+    for signal in SIGNALS:
+        value, threshold = figures[signal], profile.thresholds[signal]
+        if value is None or threshold.degraded is None or threshold.critical is None:
+            continue
+        low, high = threshold.degraded, threshold.critical
+        if signal == "success_rate":
+            value, low, high = -value, -low, -high
+        if value > low:
+            level = max(level, 2 if value > high else 1)
+            share = min((value - low) / (high - low), 1.0) if high > low else 1.0
+            lost[signal] = threshold.weight * 100.0 / total * share
+    score = min(max(100.0 - sum(lost.values()), 0.0), 100.0)
+    shown = record.health.score  # a class that hangs on the rounding of the score is judged by the score shown
+    level = max(level, (shown < profile.degraded_score) + (shown < profile.critical_score))
+    return level, score, lost
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """An event with its offset."""
+
+    event: Event
+    offset: int
+
+
+class WindowModel:
+    """All windows of one partition, one record at a time.
+
+    Attributes:
+        finals: the events of each window at its close; `members`: those of each window at last.
+        late: offsets of events that came too late. duplicates: of those whose id was known.
+        closes: starts of the windows of each size in the order of their closes. place: how many windows of a size had closed
+            before this one did, or before it was opened too late to close.
+    """
+
+    def __init__(self, config: CoreConfig) -> None:
+        self._config = config
+        self._grace = config.windows.grace_ms
+        self._keep = config.windows.grace_ms + config.windows.corrections_ms
+        self.stream: int | None = None
+        self.members: dict[Key, list[Applied]] = {}
+        self.finals: dict[Key, list[Applied]] = {}
+        self.late: list[int] = []
+        self.duplicates: list[int] = []
+        self._ids: dict[tuple[str, str], int] = {}
+        self.closes: dict[str, list[int]] = {name: [] for name, _ in config.windows.sizes}
+        self.place: dict[tuple[str, int], int] = {}
+
+    def take(self, events: Sequence[Event], first: int = 0) -> "WindowModel":
+        """Take in events in offset order."""
+        for offset, event in enumerate(events, first):
+            self._take(Applied(event, offset))
+        return self
+
+    def advance(self, stream_ms: int) -> None:
+        """Move stream time (never back), and close what is due."""
+        if self.stream is not None and stream_ms <= self.stream:
+            return
+        self.stream = stream_ms
+        for name, size in self._config.windows.sizes:
+            starts = {start for _, window, start in self.members if window == name}
+            for start in sorted(starts):
+                if (name, start) not in self.place and start + size + self._grace <= stream_ms:
+                    self.place[name, start] = len(self.closes[name])
+                    self.closes[name].append(start)
+                    self.finals |= {k: list(m) for k, m in self.members.items() if k[1:] == (name, start)}
+
+    def size_of(self, key: Key) -> int:
+        """Of a window, ms."""
+        return dict(self._config.windows.sizes)[key[1]]
+
+    def _take(self, applied: Applied) -> None:
+        event, base = applied.event, self._config.windows.base_ms
+        self.advance(event.time)
+        assert self.stream is not None
+        pane_end = event.time // base * base + base
+        if pane_end + self._keep <= self.stream:
+            self.late.append(applied.offset)
+            return
+        if event.event_id and self._config.dedup:
+            known = self._ids.get((event.module, event.event_id))
+            if known is not None and known + self._keep > self.stream:
+                self.duplicates.append(applied.offset)
+                return
+            self._ids[event.module, event.event_id] = pane_end
+        for name, size in self._config.windows.sizes:
+            key = (event.module, name, event.time // size * size)
+            if key[2] + size + self._grace <= self.stream:
+                self.place.setdefault((name, key[2]), len(self.closes[name]))
+            self.members.setdefault(key, []).append(applied)
+
+
+def grid(value: float) -> Fraction:
+    """A term of a sum, cut at 2^-64 (pipeline/windows/moments.py)."""
+    return Fraction(int(Fraction(value) * 2**64), 2**64)
+
+
+def quantile_of(values: Sequence[float], per_mille: int) -> float:
+    """The order statistic of rank floor(q * (n - 1))."""
+    return sorted(values)[per_mille * (len(values) - 1) // 1000]
+
+
+def near(value: float, truth: float) -> bool:
+    """Within 1 %, but for the rounding of the last place."""
+    return abs(Fraction(value) - Fraction(truth)) <= Fraction(truth) / 100 * (1 + Fraction(1, 10**9))
+
+
+def last_gauge(members: Sequence[Applied], name: str) -> int | float | None:
+    """By event time, of equal times the higher offset."""
+    sent = [(m.event.time, m.offset, getattr(m.event, name)) for m in members if getattr(m.event, name) is not None]
+    value: int | float | None = max(sent)[2] if sent else None
+    return value
+
+
+def peak_errors(members: Sequence[Applied], base_ms: int, min_requests: int) -> float:
+    """The highest error rate of a base pane with enough requests."""
+    panes: dict[int, list[bool]] = {}
+    for member in members:
+        panes.setdefault(member.event.time // base_ms, []).append(not member.event.success)
+    return max((sum(pane) / len(pane) for pane in panes.values() if len(pane) >= max(min_requests, 1)), default=0.0)
+
+
+def sketch_of(text: str) -> Counter[int | None]:
+    """Counts by bin of a published sketch (None: the value zero), read as its documentation says."""
+    data = base64.b64decode(text)
+    version, bin_bytes, count_bytes, _, size, zeros = struct.unpack_from("<BBBBIQ", data)
+    assert version == 1
+    forms = {1: "B", 2: "H", 4: "I", 8: "Q"}
+    bins = struct.unpack_from(f"<{size}{forms[bin_bytes].lower()}", data, 16)
+    counts = struct.unpack_from(f"<{size}{forms[count_bytes]}", data, 16 + size * bin_bytes)
+    assert len(data) == 16 + size * (bin_bytes + count_bytes)
+    assert list(bins) == sorted(set(bins))
+    return Counter(dict(zip(bins, counts, strict=True)) | ({None: zeros} if zeros else {}))
+
+
+def check_figures(record: ModuleMetrics, members: Sequence[Applied], size_ms: int) -> None:
+    """Everything in a record but its health, revision and status."""
+    values = [member.event.ms for member in members]
+    n, good = len(members), sum(member.event.success for member in members)
+    assert (record.total_requests, record.successful_requests, record.failed_requests) == (n, good, n - good)
+    assert (record.success_rate, record.error_rate) == (round(good / n, 9), round((n - good) / n, 9))
+    assert record.throughput_rps == round(n * 1000 / size_ms, 9)
+    assert record.window_end - record.window_start == size_ms
+    times = record.response_time_ms
+    assert (times.min, times.max) == (min(values), max(values))
+    mean = sum(map(grid, values)) / n
+    assert times.avg == min(max(float(mean), min(values)), max(values))
+    true_mean = sum(map(Fraction, values)) / n
+    variance = sum((Fraction(v) - true_mean) ** 2 for v in values) / n
+    # Squares are cut at 2^-64 (and terms below 2^-11 too).
+    assert abs(Fraction(times.stddev) ** 2 - variance) <= variance / 10**12 + Fraction(4, 2**64)
+    for name, per_mille in QUANTILES.items():
+        assert near(getattr(times, name), quantile_of(values, per_mille)), name
+    assert record.memory_bytes == last_gauge(members, "memory")
+    assert record.goroutines == last_gauge(members, "goroutines")
+    assert record.db_connections == last_gauge(members, "connections")
+    assert record.cpu_percent == last_gauge(members, "cpu")
+    cpu = [grid(member.event.cpu) for member in members if member.event.cpu is not None]
+    assert record.cpu_percent_avg == (float(sum(cpu) / len(cpu)) if cpu else None)
+    assert sketch_of(record.sketch) == Counter(_mapping.key(v) if v else None for v in values)
+
+
+def check_health(
+    record: ModuleMetrics, members: Sequence[Applied], before: Streak, profile: HealthProfile, base_ms: int
+) -> Streak:
+    """The health of a record, given the streak before its window; returns the streak after it."""
+    raw, score, lost = judge(record, peak_errors(members, base_ms, profile.min_requests), profile)
+    after = before.then(raw, profile)
+    assert record.health.status == LEVELS[after.level]
+    assert abs(record.health.score - score) < 0.00501
+    named = {reason.split(" ")[0] for reason in record.health.reasons}
+    assert set(lost) <= named, "every lost point has its reason"
+    return after
+
+
+def check_run(records: Sequence[ModuleMetrics], model: WindowModel, config: CoreConfig) -> None:
+    """Finals, last records, statuses, revisions and health of everything that came out, once all of it is out."""
+    finals, lasts = finals_of(records), last_of_each(records)
+    assert set(finals) == set(model.finals)
+    assert set(lasts) == set(model.members)
+    for key, history in by_key(records).items():
+        assert [record.revision for record in history] == list(range(1, len(history) + 1))
+        rank = [("provisional", "final", "corrected").index(record.status) for record in history]
+        assert rank == sorted(rank)
+        assert ("provisional" not in {record.status for record in history[-1:]}) == (key[1:] in model.place)
+    for key, record in finals.items():
+        check_figures(record, model.finals[key], model.size_of(key))
+    for key, record in lasts.items():
+        check_figures(record, model.members[key], model.size_of(key))
+    check_chains(finals, lasts, model, config)
+
+
+def check_chains(
+    finals: dict[Key, ModuleMetrics], lasts: dict[Key, ModuleMetrics], model: WindowModel, config: CoreConfig
+) -> None:
+    """The health of each module in each size, window after window."""
+    base_ms, profile = config.windows.base_ms, config.health.default
+    for module, name in sorted({key[:2] for key in model.members}):
+        streaks = [Streak()]  # by the number of windows of the size that have closed
+        for start in model.closes[name]:
+            key, now = (module, name, start), streaks[-1]
+            final = finals.get(key)
+            streaks.append(now if final is None else check_health(final, model.finals[key], now, profile, base_ms))
+        now = streaks[-1]
+        for key in sorted(key for key in model.members if key[:2] == (module, name)):
+            place = model.place.get(key[1:])
+            before = now if place is None else streaks[place]
+            after = check_health(lasts[key], model.members[key], before, profile, base_ms)
+            now = after if place is None else now

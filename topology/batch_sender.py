@@ -1,0 +1,122 @@
+"""Keyed records to one topic in whole batches: order per partition kept, every acknowledgement awaited.
+
+A record costs an append to a buffer instead of aiokafka's future, lock and task of its own.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import MessageSizeTooLargeError
+
+from schemas.errors import ConfigError
+from topology.event_key import partition_for
+from topology.existing_topics import require_topics
+from topology.kafka_client import broker_errors, client_options
+from topology.settings import Settings
+
+# Below the 128 KiB a batch of the input topic may have (topology/topics.py), whatever compression makes of it.
+BATCH_BYTES = 120_000
+# A batch's header, a record's header and what compression may add.
+_OVERHEAD_BYTES = 1_000
+
+
+class BatchSender:
+    """Fills one batch per partition and sends it when it is full; at most two of a partition are under way.
+
+    Attributes:
+        sent: records handed over so far.
+        too_large: records that fit in no batch; they were left out.
+    """
+
+    def __init__(self, producer: AIOKafkaProducer, topic: str, partitions: int) -> None:
+        self._producer = producer
+        self._topic = topic
+        self._partitions = partitions
+        self._open: dict[int, Any] = {}
+        self._under_way: set[asyncio.Future[Any]] = set()
+        self._error: BaseException | None = None
+        self.sent = 0
+        self.too_large = 0
+
+    async def send(self, records: Iterable[tuple[bytes | None, bytes]]) -> None:
+        """Append records in their order; full batches are sent, the rest waits for more or for `flush`."""
+        opened, partitions = self._open, self._partitions
+        for key, value in records:
+            size = len(value) + len(key or b"")
+            if size > BATCH_BYTES - _OVERHEAD_BYTES:
+                self.too_large += 1
+                continue
+            partition = partition_for(key, partitions)
+            batch = opened.get(partition)
+            if batch is None or batch.append(key=key, value=value, timestamp=None) is None:
+                if batch is not None:
+                    await self._ship(partition)
+                batch = opened[partition] = self._producer.create_batch()
+                batch.append(key=key, value=value, timestamp=None)
+            self.sent += 1
+
+    async def flush(self) -> None:
+        """Send what waits in open batches; does not wait for acknowledgements."""
+        for partition in tuple(self._open):
+            await self._ship(partition)
+
+    async def settle(self) -> None:
+        """Send everything and return once the broker has all of it.
+
+        Raises:
+            KafkaError: a batch could not be delivered.
+        """
+        await self.flush()
+        while self._under_way:
+            await asyncio.wait(self._under_way)
+        self._check()
+
+    async def _ship(self, partition: int) -> None:
+        self._check()
+        batch = self._open.pop(partition)
+        batch.close()
+        future = await self._producer.send_batch(batch, self._topic, partition=partition)
+        self._under_way.add(future)
+        future.add_done_callback(self._acknowledged)
+
+    def _acknowledged(self, future: asyncio.Future[Any]) -> None:
+        self._under_way.discard(future)
+        if not future.cancelled() and (error := future.exception()) is not None:
+            self._error = self._error or error
+
+    def _check(self) -> None:
+        if isinstance(self._error, MessageSizeTooLargeError):
+            raise ConfigError(
+                f"topic {self._topic} takes no batch of {BATCH_BYTES} bytes; raise its max.message.bytes to 131072"
+            ) from self._error
+        if self._error is not None:
+            raise self._error
+
+
+@asynccontextmanager
+async def batch_sender(settings: Settings, topic: str) -> AsyncIterator[BatchSender]:
+    """A sender to a topic that exists. Leaving the block without an error waits until everything is acknowledged.
+
+    Raises:
+        ConfigError: the topic is missing.
+        BrokerUnavailable: no broker answers, or it went away for longer than the request timeout.
+    """
+    partitions = (await require_topics(settings, [topic]))[topic]
+    async with broker_errors(settings):
+        producer = AIOKafkaProducer(
+            **client_options(settings),
+            enable_idempotence=True,
+            compression_type="lz4",
+            max_batch_size=BATCH_BYTES,
+            linger_ms=0,
+        )
+        try:
+            await producer.start()
+            sender = BatchSender(producer, topic, partitions)
+            yield sender
+            await sender.settle()
+        finally:
+            await producer.stop()

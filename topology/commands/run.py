@@ -1,0 +1,34 @@
+"""`modpulse run`: the worker."""
+
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @app.command()
+    def run(
+        ctx: typer.Context,
+        accept_state_loss: Annotated[
+            bool,
+            typer.Option(
+                "--accept-state-loss", help="Go on from the group's commits with empty windows where the changelog was lost."
+            ),
+        ] = False,
+    ) -> None:
+        """Process events until stopped (SIGTERM or Ctrl-C: a last flush, then a clean end).
+
+        Any number of workers may run with one application_id; each takes its share of the partitions. Exit code 1 means
+        fail-stop: start it again, it resumes from the checkpoint.
+        """
+        import uvloop
+
+        from topology.alert_rules import configured_rules
+        from topology.commands.context import settings_of
+        from topology.worker import run_worker
+
+        settings = settings_of(ctx)
+        rules = configured_rules(settings)
+        uvloop.run(run_worker(settings, rules, accept_state_loss=accept_state_loss))

@@ -1,0 +1,215 @@
+"""The worker's own metrics. `METRICS` is the one table of names; docs/metrics.md is generated from it."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from pipeline.module_core import ModuleCore
+from pipeline.outputs import Cut, total_ledger
+from pipeline.task_core import TaskCore
+from schemas.state import Ledger
+
+Name = Literal[
+    "modpulse_records_total",
+    "modpulse_batches_total",
+    "modpulse_processing_seconds_total",
+    "modpulse_flush_seconds",
+    "modpulse_flush_records_total",
+    "modpulse_early_flushes_total",
+    "modpulse_restore_seconds",
+    "modpulse_restore_records",
+    "modpulse_lag_records",
+    "modpulse_stream_time_seconds",
+    "modpulse_open_windows",
+    "modpulse_modules",
+    "modpulse_overflowed_events_total",
+    "modpulse_remembered_ids",
+    "modpulse_unremembered_ids_total",
+    "modpulse_buffered_bytes",
+    "modpulse_idle",
+    "modpulse_active_alerts",
+    "modpulse_rule_failures_total",
+    "modpulse_refused_alerts_total",
+    "modpulse_rebalances_total",
+    "modpulse_tasks",
+    "modpulse_input_lost_records_total",
+    "modpulse_rejected_records_total",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric: what it counts, by what, and what to do when it moves."""
+
+    kind: Literal["counter", "gauge", "histogram"]
+    labels: tuple[str, ...]
+    help: str
+    remedy: str
+
+
+METRICS: dict[Name, Metric] = {
+    "modpulse_records_total": Metric(
+        "counter", ("task", "topic", "outcome"), "The ledger: input records by where each one ended.",
+        "`invalid`, `late` or `future` rising: look at the dead letters and their headers.",
+    ),
+    "modpulse_batches_total": Metric(
+        "counter", ("task",), "Fetched batches applied.", "Flat while lag grows: the worker is stuck, see the logs."
+    ),
+    "modpulse_processing_seconds_total": Metric(
+        "counter", ("task",), "Time spent in the core.", "Near one second a second: add workers."
+    ),
+    "modpulse_flush_seconds": Metric(
+        "histogram", ("task",), "Duration of a flush: cut, transaction, commit.",
+        "Above flush_interval: the broker is slow, or flush_interval too short.",
+    ),
+    "modpulse_flush_records_total": Metric("counter", ("task",), "Records written by flushes.", "For capacity planning."),
+    "modpulse_early_flushes_total": Metric(
+        "counter", ("task",), "Flushes forced by limits.max_buffered_bytes.", "Rising: shorten flush_interval."
+    ),
+    "modpulse_restore_seconds": Metric(
+        "gauge", ("task",), "Duration of the newest restore.", "Long: check the changelog's compaction."
+    ),
+    "modpulse_restore_records": Metric(
+        "gauge", ("task",), "Changelog records read by the newest restore.", "Many more than keys: compaction lags."
+    ),
+    "modpulse_lag_records": Metric(
+        "gauge", ("task", "topic"), "Records between the position and the end of the input.",
+        "Growing: add workers (up to the partition count), or look for a slow broker.",
+    ),
+    "modpulse_stream_time_seconds": Metric(
+        "gauge", ("task",), "Stream time, seconds since 1970.", "Behind the wall clock while lag is 0: senders' clocks."
+    ),
+    "modpulse_open_windows": Metric("gauge", ("task",), "Windows that can still change.", "Bounded by the configuration."),
+    "modpulse_modules": Metric(
+        "gauge", ("task",), "Modules tracked.", "At limits.max_modules new ones are counted under __other__."
+    ),
+    "modpulse_overflowed_events_total": Metric(
+        "counter", ("task",), "Events counted under __other__.", "Find the sender of ever new module ids (it is in the log)."
+    ),
+    "modpulse_remembered_ids": Metric("gauge", ("task",), "Event ids held for duplicate suppression.", "16 to 64 bytes each."),
+    "modpulse_unremembered_ids_total": Metric(
+        "counter", ("task",), "Event ids over dedup.max_ids_per_pane.", "Duplicates of these are not found: raise the limit."
+    ),
+    "modpulse_buffered_bytes": Metric("gauge", ("task",), "Outputs waiting for the next flush.", "See early flushes."),
+    "modpulse_idle": Metric("gauge", ("task",), "1 while stream time follows the wall clock.", "The input is silent."),
+    "modpulse_active_alerts": Metric("gauge", ("task",), "Alerts pending or firing.", "See module-alerts."),
+    "modpulse_rule_failures_total": Metric(
+        "counter", ("task", "rule", "reason"), "Conditions that could not be evaluated.", "`failed`: mend the rule."
+    ),
+    "modpulse_refused_alerts_total": Metric(
+        "counter", ("task",), "Alerts not raised: too many were active.", "A rule matches everything: narrow it."
+    ),
+    "modpulse_rebalances_total": Metric("counter", (), "Rebalances taken part in.", "Often: set kafka.group_instance_id."),
+    "modpulse_tasks": Metric("gauge", (), "Tasks open here.", "0 on a ready worker: more workers than partitions."),
+    "modpulse_input_lost_records_total": Metric(
+        "counter", ("task",), "Records deleted by retention before they were read.", "Raise the input's retention."
+    ),
+    "modpulse_rejected_records_total": Metric(
+        "counter", ("task", "reason"), "Late and dead letters by reason.", "Look at the records on the dlq and late topics."
+    ),
+}
+
+
+class Instruments:
+    """All metrics of one worker in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._counters: dict[Name, Counter] = {}
+        self._gauges: dict[Name, Gauge] = {}
+        self._histograms: dict[Name, Histogram] = {}
+        for name in get_args(Name):
+            metric = METRICS[name]
+            if metric.kind == "counter":
+                self._counters[name] = Counter(name, metric.help, metric.labels, registry=self.registry)
+            elif metric.kind == "gauge":
+                self._gauges[name] = Gauge(name, metric.help, metric.labels, registry=self.registry)
+            else:
+                self._histograms[name] = Histogram(name, metric.help, metric.labels, registry=self.registry)
+        self._seen: dict[tuple[str, ...], int] = {}
+
+    @contextmanager
+    def processing(self, task: str) -> Iterator[None]:
+        """Time one batch."""
+        began = time.monotonic()
+        yield
+        self._counters["modpulse_processing_seconds_total"].labels(task).inc(time.monotonic() - began)
+        self._counters["modpulse_batches_total"].labels(task).inc()
+
+    def flushed(self, task: str, core: TaskCore, cut: Cut, seconds: float) -> None:
+        """A flush was committed: everything it says is true now."""
+        self._histograms["modpulse_flush_seconds"].labels(task).observe(seconds)
+        self._counters["modpulse_flush_records_total"].labels(task).inc(cut.records)
+        for record in cut.outbox.rejected:
+            self._counters["modpulse_rejected_records_total"].labels(task, record.reason).inc()
+        for topic, ledger in cut.position.ledger.items():
+            for outcome in Ledger.__struct_fields__:
+                self._raise_to("modpulse_records_total", getattr(ledger, outcome), task, topic, outcome)
+        self._observe(task, core)
+
+    def _observe(self, task: str, core: TaskCore) -> None:
+        if core.stream_ms is not None:
+            self._gauges["modpulse_stream_time_seconds"].labels(task).set(core.stream_ms / 1000)
+        self._gauges["modpulse_open_windows"].labels(task).set(core.open_windows)
+        self._gauges["modpulse_buffered_bytes"].labels(task).set(core.buffered_bytes)
+        self._gauges["modpulse_idle"].labels(task).set(core.idle)
+        self._gauges["modpulse_active_alerts"].labels(task).set(core.alerts.active_count)
+        counters = core.alerts.counters
+        for (rule, reason), count in counters.failures.items():
+            self._raise_to("modpulse_rule_failures_total", count, task, rule, reason)
+        self._raise_to("modpulse_refused_alerts_total", counters.refused, task)
+        if isinstance(core, ModuleCore):
+            self._gauges["modpulse_modules"].labels(task).set(core.modules.tracked)
+            self._raise_to("modpulse_overflowed_events_total", core.modules.overflowed, task)
+            self._gauges["modpulse_remembered_ids"].labels(task).set(core.dedup.remembered)
+            self._raise_to("modpulse_unremembered_ids_total", core.dedup.skipped, task)
+
+    def _raise_to(self, name: Name, value: int, *labels: str) -> None:
+        """Bring a counter up to a total that is kept elsewhere; a total that restarted counts from there."""
+        key = (name, *labels)
+        before = self._seen.get(key, 0)
+        self._seen[key] = value
+        self._counters[name].labels(*labels).inc(value - before if value >= before else value)
+
+    def restored(self, task: str, records: int, seconds: float) -> None:
+        """A task was restored."""
+        self._gauges["modpulse_restore_records"].labels(task).set(records)
+        self._gauges["modpulse_restore_seconds"].labels(task).set(seconds)
+
+    def flushed_early(self, task: str) -> None:
+        """A flush was forced by the size of the outputs."""
+        self._counters["modpulse_early_flushes_total"].labels(task).inc()
+
+    def input_lost(self, task: str, records: int) -> None:
+        """Records were deleted before they were read."""
+        self._counters["modpulse_input_lost_records_total"].labels(task).inc(records)
+
+    def lag(self, task: str, topic: str, records: int) -> None:
+        """How far a task is behind."""
+        self._gauges["modpulse_lag_records"].labels(task, topic).set(records)
+
+    def rebalanced(self) -> None:
+        """Partitions were assigned."""
+        self._counters["modpulse_rebalances_total"].inc()
+
+    def tasks(self, count: int) -> None:
+        """How many tasks are open."""
+        self._gauges["modpulse_tasks"].set(count)
+
+    def forget(self, task: str) -> None:
+        """A task is not ours any more: its gauges would only mislead."""
+        for name, gauge in self._gauges.items():
+            if METRICS[name].labels:
+                for labels in [key for key in gauge._metrics if key[0] == task]:
+                    gauge.remove(*labels)
+        for key in [key for key in self._seen if key[1] == task]:
+            del self._seen[key]
+
+
+def ledger_of(core: TaskCore) -> Ledger:
+    """The whole ledger of a task."""
+    return total_ledger(core.ledgers)

@@ -1,0 +1,111 @@
+"""Read a task's changelog partition to its end, and check the result against what the group committed."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from schemas.errors import BrokerUnavailable, StateLost
+from topology.fetch import Span, SpanConsumer
+
+STALL_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What a changelog partition holds.
+
+    Attributes:
+        state: the newest value of every key that was not deleted.
+        records: how many records were read for it.
+        seconds: how long that took.
+    """
+
+    state: dict[bytes, bytes]
+    records: int
+    seconds: float
+
+
+async def read_changelog(options: Mapping[str, Any], topic: str, partition: int) -> Restored:
+    """Read a partition from its beginning to its end as it is now, committed records only.
+
+    Call it after the task's producer has fenced its predecessors: then no transaction is open and the end is final.
+
+    Raises:
+        BrokerUnavailable: no progress for a minute.
+    """
+    began = time.monotonic()
+    tp = TopicPartition(topic, partition)
+    state: dict[bytes, bytes] = {}
+    records = 0
+    consumer = SpanConsumer(
+        **options,
+        isolation_level="read_committed",
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",  # the default would race to the end of the log and restore nothing
+        max_partition_fetch_bytes=16 << 20,
+        fetch_max_bytes=64 << 20,
+    )
+    await consumer.start()
+    try:
+        consumer.assign([tp])
+        end = (await consumer.end_offsets([tp]))[tp]
+        await consumer.seek_to_beginning(tp)
+        progress = time.monotonic()
+        while await consumer.position(tp) < end:
+            spans: dict[TopicPartition, Span] = await consumer.getmany(tp, timeout_ms=500)
+            for span in spans.values():
+                records += _take(state, span)
+                progress = time.monotonic()
+            if time.monotonic() - progress > STALL_TIMEOUT_S:
+                raise BrokerUnavailable(f"{topic}/{partition}: no state came for {STALL_TIMEOUT_S:.0f} s before offset {end}")
+            await asyncio.sleep(0)
+    finally:
+        await consumer.stop()
+    return Restored(state, records, time.monotonic() - began)
+
+
+def _take(state: dict[bytes, bytes], span: Span) -> int:
+    keys, values = span.keys, span.values
+    if None not in values and None not in keys:
+        state.update(zip(keys, values, strict=True))  # type: ignore[arg-type]
+        return len(keys)
+    for key, value in zip(keys, values, strict=True):
+        if key is None:
+            continue
+        if value is None:
+            state.pop(key, None)
+        else:
+            state[key] = value
+    return len(keys)
+
+
+async def committed_offsets(
+    options: Mapping[str, Any], group_id: str, partitions: list[TopicPartition]
+) -> dict[TopicPartition, int]:
+    """What the group committed for these partitions; those without a commit are left out."""
+    admin = AIOKafkaAdminClient(**options)
+    await admin.start()
+    try:
+        found = await admin.list_consumer_group_offsets(group_id, partitions=partitions)
+    finally:
+        await admin.close()
+    return {tp: meta.offset for tp, meta in found.items() if meta.offset >= 0}
+
+
+def check_not_behind(task: str, topic: str, restored: int | None, committed: int | None) -> None:
+    """Position and commit are written in one transaction, so a position behind the commit means lost state.
+
+    Raises:
+        StateLost: the changelog does not reach as far as the group committed.
+    """
+    if committed is not None and (restored is None or restored < committed):
+        raise StateLost(
+            f"task {task}: the changelog ends at offset {restored if restored is not None else 'none'} of {topic}, but the"
+            f" group committed {committed}: the changelog was truncated or deleted. Restore it, or start once with"
+            " `modpulse run --accept-state-loss`, which reads on from the commit with empty windows"
+        )
