@@ -54,7 +54,7 @@ class ModuleCore:
         tree = WindowTree([size for _, size in windows.sizes])
         self._state = TaskState(windows, partition, tree, modules, Profiles(config.health), Outbox())
         self._profiled = -1
-        self._ingest = Ingest(config, modules)
+        self._ingest = Ingest(config, modules, partitions)
         self.dedup = Deduplicator(self._keep_ms, config.limits.max_dedup_ids_per_pane)
         self.alerts = AlertMachine(rules, "module")
         self._emitter = Emitter(self._state, self.alerts)

@@ -1,6 +1,7 @@
 """From columns to the published record of each module of a window."""
 
 import msgspec
+import numpy as np
 
 from pipeline.health.figures import Figures
 from pipeline.health.hysteresis import Step, streak_of
@@ -16,9 +17,15 @@ from schemas.metrics import Health, ModuleMetrics, ResponseTime, WindowStatus
 encode = msgspec.json.Encoder().encode
 
 
+# Enough for one failure in a billion.
+RATE_DECIMALS = 9
+# Most modules of most windows; shared, for it never changes.
+_PERFECT = Health("healthy", 100.0, [])
+
+
 def round_rate(value: float) -> float:
-    """Ratios and rates are published with 9 decimals: enough for one failure in a billion."""
-    return round(value, 9)
+    """A ratio or a rate as it is published."""
+    return round(value, RATE_DECIMALS)
 
 
 def response_time(
@@ -45,18 +52,19 @@ class WindowText:
 
 def healths(figures: Figures, judgement: Judgement, steps: Step, profiles: Profiles) -> list[Health]:
     """The health of each module, with its reasons."""
-    out = []
+    out = [_PERFECT] * figures.codes.size
     scores = judgement.scores.tolist()
     streaks = streak_of(steps.states).tolist()
-    for row, (level, raw) in enumerate(zip(steps.levels.tolist(), judgement.levels.tolist(), strict=True)):
-        reasons: list[str] = []
-        if raw or judgement.few[row] or judgement.lost[:, row].any():
-            reasons = reasons_of(figures, judgement, profiles, row)
+    levels, raws = steps.levels.tolist(), judgement.levels.tolist()
+    remarkable = (steps.levels > 0) | (judgement.levels > 0) | judgement.few | judgement.lost.any(axis=0)
+    for row in np.flatnonzero(remarkable).tolist():
+        level, raw = levels[row], raws[row]
+        reasons = reasons_of(figures, judgement, profiles, row)
         if raw != level:
             code = int(figures.codes[row])
             needed = int((profiles.worsen if raw > level else profiles.improve)[code])
             reasons.append(f"this window alone is {LEVELS[raw]}; {streaks[row]} of the {needed} windows a change takes")
-        out.append(Health(LEVELS[level], scores[row], reasons))  # type: ignore[arg-type]
+        out[row] = Health(LEVELS[level], scores[row], reasons)  # type: ignore[arg-type]
     return out
 
 
@@ -68,6 +76,9 @@ def module_records(
     ints = sums.ints[:, codes].T.tolist()
     floats = sums.floats[:, codes].T.tolist()
     percentiles = figures.percentiles.tolist()
+    success_rates = np.round(sums.ints[at.SUCCESSES, codes] / figures.counts, RATE_DECIMALS).tolist()
+    error_rates = np.round((figures.counts - sums.ints[at.SUCCESSES, codes]) / figures.counts, RATE_DECIMALS).tolist()
+    throughputs = np.round(figures.counts / text.seconds, RATE_DECIMALS).tolist()
     sketches = encode_modules(*sums.cells.between(int(codes[0]), int(codes[-1]) + 1))
     records = []
     for row, code in enumerate(codes.tolist()):
@@ -84,9 +95,9 @@ def module_records(
                 count,
                 good,
                 count - good,
-                round_rate(good / count),
-                round_rate((count - good) / count),
-                round_rate(count / text.seconds),
+                success_rates[row],
+                error_rates[row],
+                throughputs[row],
                 response_time(
                     count,
                     as_integer(numbers[at.SUM : at.SUM + SUM_LIMBS]),

@@ -1,4 +1,4 @@
-"""Ask for topics that must exist already, without creating them."""
+"""Topics that exist already: ask for them without creating any, and delete those that were only for a while."""
 
 from collections.abc import Sequence
 
@@ -25,3 +25,9 @@ async def require_topics(settings: Settings, names: Sequence[str]) -> dict[str, 
         plural = "topics do not exist" if len(missing) > 1 else "topic does not exist"
         raise ConfigError(f"{plural}: {', '.join(missing)}; run `modpulse topics create`")
     return {name: topics[name].partitions for name in names}
+
+
+async def delete_topics(settings: Settings, names: Sequence[str]) -> None:
+    """Delete topics of our own making."""
+    async with admin_client(settings) as admin:
+        await admin.delete_topics(list(names))

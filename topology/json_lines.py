@@ -8,7 +8,7 @@ import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from schemas.errors import ConfigError
 
@@ -28,33 +28,15 @@ def read_lines(file: Path) -> Iterator[bytes]:
     """
     try:
         with contextlib.ExitStack() as stack:
-            raw: IO[bytes] = sys.stdin.buffer if file == STANDARD else stack.enter_context(file.open("rb"))
-            source = io.BufferedReader(_Unclosed(raw), _BUFFER_BYTES)
-            if source.peek(2)[:2] == _GZIP_MAGIC:
-                source = io.BufferedReader(stack.enter_context(gzip.GzipFile(fileobj=source)), _BUFFER_BYTES)
-            for line in source:
+            stdin = file == STANDARD
+            source = cast("io.BufferedReader", sys.stdin.buffer) if stdin else stack.enter_context(file.open("rb"))
+            packed = source.peek(2)[:2] == _GZIP_MAGIC
+            for line in stack.enter_context(gzip.GzipFile(fileobj=source)) if packed else source:
                 stripped = line.rstrip(b"\r\n")
                 if stripped and not stripped.isspace():
                     yield stripped
     except (OSError, EOFError, zlib.error) as error:
         raise ConfigError(f"cannot read {file} ({error}); name a readable JSON Lines file, plain or .gz") from error
-
-
-class _Unclosed(io.RawIOBase):
-    """A reader over a stream that stays open: standard input is not ours to close."""
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        super().__init__()
-        self._stream = stream
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: object, /) -> int:
-        view = memoryview(buffer)  # type: ignore[arg-type]
-        data = self._stream.read(len(view))
-        view[: len(data)] = data
-        return len(data)
 
 
 @contextlib.contextmanager

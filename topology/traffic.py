@@ -83,7 +83,7 @@ class TrafficPlan:
         shares += [self.error_burst.module_share, self.error_burst.error_rate] if self.error_burst else []
         shares += [self.latency_shift.module_share] if self.latency_shift else []
         if not all(0 <= share <= 1 for share in shares):
-            raise ConfigError("shares and rates of traffic lie between 0 and 1, duplicates and bad records together too")
+            raise ConfigError("traffic shares and rates lie between 0 and 1, duplicates and bad records together too")
 
 
 class Traffic(NamedTuple):
@@ -162,9 +162,7 @@ class _Profile(NamedTuple):
 _Row = tuple[int, int, int, bool, float, int, float, dict[str, Any] | None]
 
 
-def _chunk(
-    plan: TrafficPlan, profile: _Profile, rng: np.random.Generator, base: int, start_ms: int
-) -> Iterator[_Row]:
+def _chunk(plan: TrafficPlan, profile: _Profile, rng: np.random.Generator, base: int, start_ms: int) -> Iterator[_Row]:
     """Module, due time, event time, success, response time, fate (0 good, 1 bad, 2 repeated), pick and gauges of each."""
     index = np.arange(base, base + _CHUNK)
     seconds = index / plan.rate

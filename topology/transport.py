@@ -125,6 +125,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         self._flowing: set[TP] = set()
         self._changed = asyncio.Event()
         self._transition: asyncio.Task[None] | None = None
+        self._ending = False
 
     def _new_consumer_thread(self) -> _Thread:
         return _Thread(self, loop=self.loop, beacon=self.beacon)
@@ -143,8 +144,14 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         """The first offset of each partition that still exists."""
         return await self._thread.begins(partitions)
 
+    def end(self) -> None:
+        """Take part in no further rebalance: the consumer is about to leave the group, and waits for nobody."""
+        self._ending = True
+
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Replaces Faust's, which waits for streams we do not use and drops acks before it commits them."""
+        if self._ending:
+            return
         self._flowing.clear()
         await self._stop_transition()
         await self.listener.revoked(set(revoked))
@@ -154,6 +161,8 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
 
         Returns at once: a restore may take longer than a rebalance may, and the group must not wait for it.
         """
+        if self._ending:
+            return
         await self._stop_transition()
         await self._thread.hold(assigned)
         self._transition = asyncio.ensure_future(self._take_over(set(assigned)))

@@ -100,6 +100,7 @@ class Worker:
             await asyncio.wait([stopping, crashed], return_when=asyncio.FIRST_COMPLETED)
             if not stopping.done():
                 self.failed(app.crash_reason or BrokerUnavailable("the consumer stopped by itself"))
+            consumer.end()
             for loop in (pump, watch, stopping):
                 loop.cancel()
             await asyncio.wait([pump, watch, stopping])

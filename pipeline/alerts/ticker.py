@@ -25,9 +25,7 @@ class AlertTicker:
         self._windows = windows
         self.ticks: dict[str, int] = {}
 
-    def tick(
-        self, window: str, end_ms: int, size_ms: int, records: Sequence[Record], now_ms: int
-    ) -> list[Emitted]:
+    def tick(self, window: str, end_ms: int, size_ms: int, records: Sequence[Record], now_ms: int) -> list[Emitted]:
         """Evaluate the rules on the final records of one window; returns the alerts to publish."""
         alerts: list[Alert] = []
         newest = self.ticks.get(window)

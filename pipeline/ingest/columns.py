@@ -14,7 +14,7 @@ from pipeline.config import CoreConfig
 from pipeline.ingest.batch import RecordBatch
 from pipeline.ingest.decode import decode_batch, good_indices
 from pipeline.ingest.identifiers import hash_ids, hash_text, id_fault
-from pipeline.ingest.modules import OTHER_CODE, Modules
+from pipeline.ingest.modules import OTHER, OTHER_CODE, OTHER_KEY, Modules
 from pipeline.outputs import Forwarded, Outbox, Rejected
 from pipeline.sketch.mapping import F8, I8
 from pipeline.windows.columns import Columns
@@ -58,8 +58,9 @@ class _Rows:
 class Ingest:
     """Decodes and validates batches of one task."""
 
-    def __init__(self, config: CoreConfig, modules: Modules) -> None:
+    def __init__(self, config: CoreConfig, modules: Modules, partitions: int) -> None:
         self._config = config
+        self._partitions = partitions
         self._modules = modules
 
     def columns(self, batch: RecordBatch, now_ms: int, ledger: Ledger, outbox: Outbox) -> Columns | None:
@@ -80,6 +81,13 @@ class Ingest:
         rejects: list[tuple[int, PoisonRecord]] = bad
         codes = list(map(self._modules.codes.get, map(attrgetter("module_id"), events)))
         rows = _Rows(indices, events, codes)
+        if batch.forwarded and OTHER_KEY in batch.keys:
+            # These were over another partition's limit; here they stay what they were made there.
+            rows.codes = [
+                OTHER_CODE if batch.keys[index] == OTHER_KEY else code
+                for index, code in zip(rows.indices, rows.codes, strict=True)
+            ]
+            codes = rows.codes
         if None in codes:
             self._meet(rows, rejects)
         self._check_labels(rows, rejects)
@@ -141,21 +149,28 @@ class Ingest:
         return None
 
     def _forward(self, batch: RecordBatch, rows: _Rows, outbox: Outbox) -> int:
-        """Send on what does not carry its module id as its key; returns how many."""
-        if batch.forwarded or not rows.events:
+        """Send on what belongs to another task; returns how many.
+
+        That is a record that does not carry its module id as its key, every record with `repartition = always`, and what
+        is over the limit of modules: `__other__` has one owner, so that its records have one sequence of revisions.
+        """
+        if not rows.events:
             return 0
-        always = self._config.repartition == "always"
+        always = self._config.repartition == "always" and not batch.forwarded
         keys = batch.keys if len(rows.indices) == len(batch) else [batch.keys[index] for index in rows.indices]
         if not always and list(map(self._modules.keys.get, keys)) == rows.codes and OTHER_CODE not in rows.codes:
             return 0
         keep: list[int] = []
         for row, (key, event) in enumerate(zip(keys, rows.events, strict=True)):
-            if not always and key == event.module_id.encode():
+            home = event.module_id
+            if rows.codes[row] == OTHER_CODE and self._partitions > 1:
+                home = OTHER
+            if not always and key == home.encode():
                 keep.append(row)
             else:
                 index = rows.indices[row]
                 value = batch.values[index] or b""
-                outbox.forward(Forwarded(event.module_id, value, batch.timestamps[index], _trace(batch, index)))
+                outbox.forward(Forwarded(home, value, batch.timestamps[index], _trace(batch, index)))
         forwarded = len(rows.events) - len(keep)
         _keep(rows, keep)
         return forwarded

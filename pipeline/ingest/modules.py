@@ -7,6 +7,7 @@ from pipeline.sketch.mapping import I8
 from schemas.state import CHUNK_MODULES, ModulesChunk, decoder, pack
 
 OTHER = "__other__"
+OTHER_KEY = OTHER.encode()
 OTHER_CODE = 0
 VERSION = 1
 _FIRST_CAPACITY = 64

@@ -7,8 +7,6 @@ then the window is dropped.
 
 from collections.abc import Sequence
 
-import msgspec
-
 from pipeline.alerts.machine import AlertMachine
 from pipeline.alerts.rules import Rule
 from pipeline.alerts.ticker import AlertTicker
@@ -236,7 +234,7 @@ class SystemCore:
         self.stream_ms = position.stream_ms
         self._ticker.ticks = dict(position.ticks)
         extra = position.extra
-        self.dropped_open, self.ignored_partials = extra["dropped_open"], extra["ignored_partials"]
+        self.dropped_open, self.ignored_partials = extra.get("dropped_open", 0), extra.get("ignored_partials", 0)
         self._last_larger_ms, self._windows.floor_ms = extra.get("last_larger_ms"), extra.get("floor_ms")
 
     def restored(self) -> None:

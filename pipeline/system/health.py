@@ -15,7 +15,12 @@ def health_score(weighted_score: float, requests: int) -> float:
 
 
 def overall_health(
-    score: float, requests: int, degraded_requests: int, critical_requests: int, critical_modules: int, profile: HealthProfile
+    score: float,
+    requests: int,
+    degraded_requests: int,
+    critical_requests: int,
+    critical_modules: int,
+    profile: HealthProfile,
 ) -> HealthLevel:
     """The worst of what the shares of traffic, the score and the existence of a critical module say.
 
@@ -24,9 +29,9 @@ def overall_health(
 
     Args:
         score: of the system, see `health_score`.
-        requests: all of them; degraded_requests, critical_requests: those served by modules of that class.
-        degraded_requests: see requests.
-        critical_requests: see requests.
+        requests: how many there were.
+        degraded_requests: how many of them degraded modules served.
+        critical_requests: how many of them critical modules served.
         critical_modules: how many modules are critical.
         profile: the thresholds of the score, those of modules without an override.
     """

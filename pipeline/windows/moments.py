@@ -58,7 +58,7 @@ def as_integer(limbs: list[int]) -> int:
     """Put limbs (most significant first) together: the value times 2^64."""
     total = 0
     for limb in limbs:
-        total = (total << 32) + limb
+        total = total << 32 if not limb else (total << 32) + limb
     return total
 
 

@@ -1,0 +1,188 @@
+"""A core restored from its changelog goes on as if nothing had happened, and the changelog does not grow for ever."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.alerts.rules import Rule, load_rules
+from pipeline.config import CoreConfig, Limits
+from pipeline.module_core import ModuleCore
+from schemas.errors import StateIncompatible
+from schemas.state import POSITION_KEY
+from tests.property.kit import NOW_MS, START_MS, Event, Run, config_of, finals_of, fixed, last_of_each, split
+from tests.property.streams import configs, cut_places, streams
+
+RULES = """
+[[rule]]
+name = "Errors"
+window = "{window}"
+expression = "error_rate > threshold"
+threshold = 0.3
+[[rule]]
+name = "Slow"
+window = "{window}"
+expression = "response_time_ms.p99 > 1000.0 || health.status == 'critical'"
+value = "response_time_ms.p99"
+for = "2s"
+annotations = {{ summary = "{{module_id}} takes {{response_time_ms.p99:.0f}} ms" }}
+[[rule]]
+name = "Held"
+window = "{window}"
+expression = "total_requests >= 2"
+no_data = "hold"
+"""
+
+
+def rules_of(config: CoreConfig) -> tuple[Rule, ...]:
+    """Three rules on the smallest window."""
+    names = [name for name, _ in config.windows.sizes]
+    return load_rules(RULES.format(window=names[0]), "rules.toml", names)
+
+
+def run_with_restarts(
+    config: CoreConfig, events: Sequence[Event], batches: Sequence[int], restarts: int, *, drain: bool
+) -> Run:
+    """Cut after every batch, and restart after those cuts whose bit is set; `drain` cuts everything at the end."""
+    run = Run(config, rules_of(config))
+    for index, part in enumerate(split(events, batches)):
+        now = NOW_MS + index * 1_000
+        run.apply(part, now)
+        run.cut(now)
+        if restarts >> index & 1:
+            run.restart(seed=index)
+    run.core.idle_until(NOW_MS, run.core.stream_ms, NOW_MS + 2_500)
+    run.cut(NOW_MS + 1_000_000, everything=drain)
+    run.cut(NOW_MS + 1_001_000, everything=drain)
+    return run
+
+
+def said(run: Run) -> list[list[tuple[bytes, int, bytes]]]:
+    """Every output and partial of every cut, byte by byte; within a cut in the order of keys."""
+    return [
+        sorted([(e.key, e.revision, e.value) for e in cut.outbox.emitted])
+        + sorted((p.key, 0, p.value) for p in cut.partials if p.key.startswith(b"partial"))
+        + sorted((b"rejected", r.offset, r.reason.encode()) for r in cut.outbox.rejected)
+        for cut in run.cuts
+    ]
+
+
+small_limits = st.builds(
+    Limits,
+    max_modules=st.sampled_from([2, 100]),
+    module_expiry_ms=st.sampled_from([2_000, 86_400_000]),
+    max_dedup_ids_per_pane=st.sampled_from([1, 100]),
+)
+
+
+@fixed(100)
+@given(configs(), small_limits, streams(), cut_places, st.integers(1, 2**13 - 1))
+def test_a_restart_at_any_cut_changes_no_byte_of_any_output(
+    config: CoreConfig, limits: Limits, events: list[Event], batches: list[int], restarts: int
+) -> None:
+    config = replace(config, limits=limits)
+    steady = run_with_restarts(config, events, batches, 0, drain=True)
+    restarted = run_with_restarts(config, events, batches, restarts, drain=True)
+    assert said(restarted) == said(steady)
+    assert restarted.ledger == steady.ledger
+    assert set(restarted.core.modules.codes) == set(steady.core.modules.codes)
+    assert restarted.core.open_windows == steady.core.open_windows
+    assert restarted.core.dedup.remembered <= max(steady.core.dedup.remembered, len(events))
+
+
+@fixed(100)
+@given(configs(emit_interval_ms=60_000), streams(), cut_places, st.integers(1, 2**13 - 1))
+def test_a_restart_between_two_records_of_larger_windows_loses_none_of_them(
+    config: CoreConfig, events: list[Event], batches: list[int], restarts: int
+) -> None:
+    """Larger windows go out rarely here, so at most cuts the changelog knows them by their panes only."""
+    steady = run_with_restarts(config, events, batches, 0, drain=False)
+    restarted = run_with_restarts(config, events, batches, restarts, drain=False)
+    assert finals_of(restarted.metrics) == finals_of(steady.metrics)
+    assert last_of_each(restarted.metrics) == last_of_each(steady.metrics)
+    alerts = [[e.value for e in run.emitted if e.role == "module_alerts"] for run in (steady, restarted)]
+    assert sorted(alerts[0]) == sorted(alerts[1])
+
+
+@fixed(60)
+@given(configs(), streams(), cut_places)
+def test_the_changelog_holds_only_what_can_still_change(
+    config: CoreConfig, events: list[Event], batches: list[int]
+) -> None:
+    run = Run(config, rules_of(config))
+    keep_ms = config.windows.grace_ms + config.windows.corrections_ms
+    for part in split(events, batches):
+        run.apply(part)
+        run.cut()
+        assert run.core.stream_ms is not None
+        for key in run.log:
+            kind, *numbers = key.split(b"|")
+            if kind in (b"sums", b"meta"):
+                size, start = int(numbers[0]), int(numbers[1])
+                assert start + size + keep_ms > run.core.stream_ms, key
+            elif kind == b"ids":
+                assert int(numbers[0]) + keep_ms > run.core.stream_ms, key
+            else:
+                assert kind in (b"modules", b"alert", b"position"), key
+
+
+def test_a_larger_window_that_has_no_record_yet_is_not_lost_in_a_restart() -> None:
+    """Its pane is in the changelog and it is not: it must come back with the pane."""
+    runs = []
+    for restart in (False, True):
+        run = Run(config_of((1, 2), 1_000, 10_000, emit_interval_ms=5_000))
+        run.apply([Event("m", START_MS)])
+        run.cut(NOW_MS)
+        run.apply([Event("m", START_MS + 2_000)])
+        run.cut(NOW_MS + 100)
+        if restart:
+            run.restart()
+        run.apply([Event("m", START_MS + 6_000)])
+        run.cut(NOW_MS + 200)
+        runs.append(finals_of(run.metrics))
+    assert ("m", "2s", START_MS + 2_000) in runs[0]
+    assert runs[1] == runs[0]
+
+
+def test_a_chunk_of_modules_that_have_all_expired_can_be_restored() -> None:
+    run = Run(replace(config_of((1,), 0, 0), limits=Limits(module_expiry_ms=1_000)))
+    run.apply([Event(f"m{i}", START_MS) for i in range(100)])
+    for second in range(10, 16):
+        run.apply([Event("m0", START_MS + second * 1_000)])
+        run.cut()
+    assert run.core.modules.tracked == 1
+    run.restart()
+    run.apply([Event("m99", START_MS + 20_000)])
+    run.cut()
+    assert set(run.core.modules.codes) == {"__other__", "m0", "m99"}
+
+
+def test_many_modules_in_several_chunks_come_back_from_a_shuffled_changelog() -> None:
+    runs = []
+    for restart in (False, True):
+        run = Run(config_of((1, 2, 6), 500, 3_000))
+        for second in range(9):
+            time = START_MS + second * 700
+            run.apply([Event(f"m{i % (200 - second)}", time - i % 1_900, i / 7, i % 5 > 0) for i in range(400)])
+            run.cut()
+            if restart:
+                run.restart(seed=second)
+        runs.append(run)
+    assert said(runs[1]) == said(runs[0])
+
+
+def test_state_of_another_configuration_is_refused_with_the_way_out() -> None:
+    run = Run(config_of((1, 2), 0, 5_000))
+    run.apply([Event("m", START_MS)])
+    run.cut(everything=True)
+    other = ModuleCore(config_of((1, 3), 0, 5_000))
+    with pytest.raises(StateIncompatible, match="application_id"):
+        other.restore(POSITION_KEY, run.log[POSITION_KEY])
+    with pytest.raises(StateIncompatible, match="2000 ms"):
+        other.restore(next(key for key in run.log if key.startswith(b"meta|2000|")), b"")
+    with pytest.raises(StateIncompatible, match="partitions"):
+        ModuleCore(run.config, partitions=2).restore(POSITION_KEY, run.log[POSITION_KEY])
+    with pytest.raises(StateIncompatible, match="does not know"):
+        ModuleCore(run.config).restore(b"mystery|1", b"")
