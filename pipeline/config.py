@@ -41,6 +41,15 @@ class WindowConfig:
         """The base pane, milliseconds."""
         return self.sizes[0][1]
 
+    @property
+    def most_open_windows(self) -> int:
+        """How many windows of one partition can be open at once.
+
+        Stream time is the largest event time, so a size has the window it is in and those that still wait for late events.
+        """
+        keep_ms = self.grace_ms + self.corrections_ms
+        return sum(-(-keep_ms // size) + 2 for _, size in self.sizes)
+
 
 @dataclass(frozen=True, slots=True)
 class Threshold:

@@ -97,6 +97,8 @@ class _SpanRecords(fetcher_module.PartitionRecords):  # type: ignore[misc]
     for), without a generator step and a ConsumerRecord for each record.
     """
 
+    next_fetch_offset: int
+
     def take_all(self) -> list[Any]:
         """All records from `next_fetch_offset` on; moves it behind the last batch.
 
@@ -144,7 +146,7 @@ class _SpanResult(fetcher_module.FetchResult):  # type: ignore[misc]
 
 def _rebind(function: object, **names: object) -> Callable[..., Any]:
     """The same function with some of its global names meaning something else; nothing global is changed."""
-    original = cast(types.FunctionType, function)
+    original = cast("types.FunctionType", function)
     copy = types.FunctionType(
         original.__code__,
         {**original.__globals__, **names},

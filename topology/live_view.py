@@ -17,6 +17,8 @@ _STYLES = {"critical": "bold red", "degraded": "yellow", "healthy": "green", "si
 _SILENT_WINDOWS = 3
 # ... and after this many it leaves the table.
 _FORGOTTEN_WINDOWS = 60
+# A window that is still filling is shown when it is over, or has gone on for this long.
+_TELLING_MS = 30_000
 # Title, header, rules and the line that counts what does not fit.
 _FRAME_LINES = 6
 _LEAST_ROWS = 3
@@ -54,7 +56,7 @@ COLUMNS = ("module", "req/s", "error %", "p50 ms", "p95 ms", "p99 ms", "health",
 class LiveView:
     """The newest record of each module in one window size, the system's, and the alerts that fire.
 
-    Records may come in any order and more than once: the newest window and the highest revision win.
+    Records may come in any order and more than once: the newest window that tells something and the highest revision win.
     """
 
     def __init__(self, window: str) -> None:
@@ -74,12 +76,12 @@ class LiveView:
         if record.window != self._window:
             return
         if isinstance(record, AggregatedMetrics):
-            if self._system is None or _order(self._system) <= _order(record):
+            if self._system is None or _supersedes(record, self._system):
                 self._system = record
             return
         self._newest = max(self._newest, record.window_start)
         known_metrics = self._modules.get(record.module_id)
-        if known_metrics is None or _order(known_metrics) <= _order(record):
+        if known_metrics is None or _supersedes(record, known_metrics):
             self._modules[record.module_id] = record
 
     @property
@@ -185,8 +187,19 @@ class LiveView:
         )
 
 
-def _order(record: ModuleMetrics | AggregatedMetrics) -> tuple[int, int]:
-    return record.window_start, record.revision
+def _supersedes(record: ModuleMetrics | AggregatedMetrics, known: ModuleMetrics | AggregatedMetrics) -> bool:
+    """Whether to show a record instead of the one known: a newer window only once it says something."""
+    if record.window_start == known.window_start:
+        return record.revision >= known.revision
+    return record.window_start > known.window_start and (_tells(record) or not _tells(known))
+
+
+def _tells(record: ModuleMetrics | AggregatedMetrics) -> bool:
+    """Whether enough of the window had passed for its rates and percentiles to mean anything."""
+    if record.status != "provisional":
+        return True
+    passed_ms = record.last_updated - record.window_start
+    return passed_ms >= min(record.window_end - record.window_start, _TELLING_MS)
 
 
 def _rate(record: ModuleMetrics | AggregatedMetrics) -> float:

@@ -19,6 +19,8 @@ Record = tuple[bytes | None, bytes | None, list[Header], int]
 
 # A Kafka batch is written and read whole; broker and topics take 1 MiB by default.
 MAX_BATCH_BYTES = 900_000
+# The late and dead-letter topics take 8 MiB (topology/topics.py); a compressed input batch can hold more than that.
+MAX_LETTER_BYTES = 7 << 20
 FENCED = (ProducerFenced, InvalidProducerEpoch, InvalidProducerIdMapping)
 
 
@@ -44,7 +46,7 @@ class Transactor:
             transactional_id=f"{settings.application_id}-{task_name}",
             transaction_timeout_ms=settings.kafka.transaction_timeout,
             max_batch_size=MAX_BATCH_BYTES,
-            max_request_size=8 << 20,
+            max_request_size=16 << 20,
             compression_type=None,
             linger_ms=0,
         )
@@ -196,4 +198,8 @@ def _letter(record: Rejected) -> Record:
         ("modpulse.errors.offset", b"%d" % record.offset),
         ("modpulse.errors.timestamp", b"%d" % record.timestamp_ms),
     ]
-    return record.key, record.value, headers, record.timestamp_ms
+    value = record.value
+    if value is not None and len(value) > MAX_LETTER_BYTES:
+        headers.append(("modpulse.errors.truncated", b"%d" % len(value)))
+        value = value[:MAX_LETTER_BYTES]
+    return record.key, value, headers, record.timestamp_ms

@@ -29,6 +29,7 @@ log = structlog.get_logger()
 SUSPEND_TIMEOUT_S = 8.0
 LOOK_S = 0.5
 LAG_EVERY_S = 5.0
+WARN_EVERY_S = 60.0
 MAX_BACKOFF_S = 10.0
 SYSTEM = "system"
 
@@ -50,6 +51,8 @@ class Worker:
         self._stopping = asyncio.Event()
         self._error: BaseException | None = None
         self._lag_due = 0.0
+        self._limits_due = 0.0
+        self._overflowed: dict[str, int] = {}
         self.instruments = Instruments()
         self.probes = Probes(self.instruments.registry, self._not_ready)
         self._consumer: BatchConsumer | None = None
@@ -265,6 +268,22 @@ class Worker:
                 await self._look(consumer, look_at, silent)
             if look_at is tasks:
                 self._lag_due = loop.time() + LAG_EVERY_S
+            if loop.time() >= self._limits_due:
+                self._limits_due = loop.time() + WARN_EVERY_S
+                self._warn_of_limits()
+
+    def _warn_of_limits(self) -> None:
+        """Say once a minute which limit was reached and by whom; the metrics have the numbers."""
+        for name, task in self._tasks.items():
+            if isinstance(task.core, ModuleCore) and task.core.modules.overflowed > self._overflowed.get(name, 0):
+                log.warning(
+                    "more modules than limits.max_modules: new ones are counted under __other__",
+                    task=name,
+                    limit=self._config.limits.max_modules,
+                    events=task.core.modules.overflowed - self._overflowed.get(name, 0),
+                    one_of_them=task.core.modules.newest_overflow,
+                )
+                self._overflowed[name] = task.core.modules.overflowed
 
     async def _look(self, consumer: BatchConsumer, tasks: list[Task], silent: list[Task]) -> None:
         asked = [TP(topic, task.spec.partition) for task in tasks for topic in task.spec.sources]

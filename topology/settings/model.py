@@ -91,6 +91,12 @@ class Settings(BaseSettings):
                 f"kafka.transaction_timeout = {self.kafka.transaction_timeout} ms is not longer than flush_interval ="
                 f" {self.flush_interval} ms; the broker would abort every flush: raise it to at least ten times that"
             )
+        open_windows = self.windows.core().most_open_windows
+        if open_windows > self.limits.max_open_windows:
+            raise ValueError(
+                f"windows.grace + windows.corrections keep up to {open_windows} windows of a partition open, more than"
+                f" limits.max_open_windows = {self.limits.max_open_windows}: shorten windows.corrections or raise the limit"
+            )
         for field in TOPIC_FIELDS:
             name = getattr(self.topics, field)
             if name in self.internal_topics:
