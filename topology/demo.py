@@ -11,8 +11,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -23,6 +22,7 @@ from topology.demo_scenario import Scenario, config_file, demo_environ, demo_set
 from topology.devbroker import dev_broker
 from topology.devbroker.process import free_port
 from topology.existing_topics import delete_topics
+from topology.generate import Generated
 from topology.live_feed import LiveFeed, OutputRecord, live_feed
 from topology.live_screen import Screen, live_screen
 from topology.live_view import LiveView
@@ -48,7 +48,8 @@ def run_demo(scenario: Scenario, stream: TextIO = sys.stderr) -> Outcome:
     """
     stream.write("starting Kafka ...\n")
     stream.flush()
-    with dev_broker() as broker, _directory() as directory:
+    with dev_broker() as broker:
+        directory = Path(tempfile.mkdtemp(prefix="modpulse-demo-"))
         # On a broker of somebody else's the demo keeps to topics of its own, and takes them away again.
         borrowed = broker.provider == "address"
         prefix = f"demo-{secrets.token_hex(4)}-" if borrowed else ""
@@ -56,18 +57,16 @@ def run_demo(scenario: Scenario, stream: TextIO = sys.stderr) -> Outcome:
         settings = demo_settings(directory, broker.bootstrap_servers, bind, prefix)
         stream.write(f"broker {broker.bootstrap_servers} ({broker.provider}), worker http://{bind}, logs {directory}\n")
         stream.flush()
-        demo = _Demo(scenario, settings, directory, stream)
         try:
-            return asyncio.run(demo.run(borrowed=borrowed))
-        except asyncio.CancelledError:
+            outcome = asyncio.run(_Demo(scenario, settings, directory, stream).run(borrowed=borrowed))
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            shutil.rmtree(directory, ignore_errors=True)
             raise KeyboardInterrupt from None
-
-
-@contextmanager
-def _directory() -> Iterator[Path]:
-    directory = Path(tempfile.mkdtemp(prefix="modpulse-demo-"))
-    yield directory
-    shutil.rmtree(directory, ignore_errors=True)
+        if outcome.findings():
+            stream.write(f"the logs are kept in {directory}\n")
+        else:
+            shutil.rmtree(directory, ignore_errors=True)
+        return outcome
 
 
 class _Demo:
@@ -99,9 +98,13 @@ class _Demo:
             await worker.ended(_STOP_S)
             await feed.catch_up(self._take)
             await positions.catch_up()
-            published: dict[str, Any] = json.loads(generator.out_file.read_bytes())
-            balanced = positions.balanced()
-            return Outcome(published, positions.ledger(), balanced, self._tally, interrupted=self._stop.is_set())
+            return Outcome(
+                published=_published(generator),
+                ledger=positions.ledger(),
+                ledgers_balanced=positions.balanced(),
+                tally=self._tally,
+                interrupted=self._stop.is_set(),
+            )
 
     def _child(self, stack: AsyncExitStack, name: str, arguments: list[str]) -> Child:
         whole = ["--config", str(config_file(self._directory)), *arguments]
@@ -128,6 +131,8 @@ class _Demo:
         deadline = time.monotonic() + _READY_S
         while not await _answers_ok(host, port, "/readyz"):
             worker.expect_running()
+            if self._stop.is_set():  # nothing was sent, so there is nothing to account for
+                raise asyncio.CancelledError
             if time.monotonic() > deadline:
                 raise DemoFailed(worker.story(f"was not ready within {_READY_S:g} s"))
             await asyncio.sleep(0.2)
@@ -141,7 +146,7 @@ class _Demo:
             await feed.read(self._take)
             screen.show()
         generator.terminate()
-        await generator.ended(_STOP_S)
+        await generator.ended(_STOP_S, also=-signal.SIGTERM)
 
     async def _settled(self, worker: Child, feed: LiveFeed, positions: Positions, screen: Screen) -> None:
         """Return once every record is in a committed position and no alert is left, or when that takes too long."""
@@ -159,6 +164,13 @@ class _Demo:
     def _take(self, record: OutputRecord) -> None:
         self._tally.take(record)
         self._view.take(record)
+
+
+def _published(generator: Child) -> dict[str, Any]:
+    """What the generator says it sent. It minds signals before it sends anything, so one that was killed sent nothing."""
+    told = generator.out_file.read_bytes()
+    published: dict[str, Any] = json.loads(told) if told else Generated().summary()
+    return published
 
 
 async def _answers_ok(host: str, port: int, path: str) -> bool:

@@ -52,8 +52,8 @@ class Child:
         if self.running:
             self._process.terminate()
 
-    async def ended(self, deadline_s: float) -> None:
-        """Return once it has ended with exit code 0.
+    async def ended(self, deadline_s: float, also: int = 0) -> None:
+        """Return once it has ended with exit code 0, or another one that is as good.
 
         Raises:
             DemoFailed: another exit code, or it still runs after the deadline.
@@ -62,7 +62,7 @@ class Child:
             await asyncio.to_thread(self._process.wait, deadline_s)
         except subprocess.TimeoutExpired as error:
             raise DemoFailed(self.story(f"did not end within {deadline_s:g} s")) from error
-        if self._process.returncode:
+        if self._process.returncode not in (0, also):
             raise DemoFailed(self.story(f"ended with exit code {self._process.returncode}"))
 
     def kill(self) -> None:

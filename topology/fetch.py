@@ -1,14 +1,16 @@
 """Whole fetches as columns: an aiokafka consumer that returns one `Span` per partition instead of an object per record.
 
-aiokafka makes a ConsumerRecord of 11 fields for each record, a third of what reading costs. The parsed C records are enough
-here, and the span also says from which offset to which it reaches, so that a reader can prove it missed nothing: records
-are skipped legitimately (transaction markers, compaction), batches never.
+aiokafka makes a ConsumerRecord of 11 fields for each record, a third of what reading costs, and fetches nothing more until
+all of them were taken. Here a fetched piece is taken as it came, still compressed, and its batches are parsed when they are
+processed: the next fetch is under way meanwhile, the consumer's thread does nothing but I/O, and memory holds two fetches at
+most. A span also says from which offset to which it reaches, so that a reader can prove it missed nothing: records are
+skipped legitimately (transaction markers, compaction), batches never.
 
 This is the one place that touches aiokafka's internals, for exactly the version in `SUPPORTED`.
 """
 
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 import aiokafka
@@ -26,24 +28,35 @@ if aiokafka.__version__ != SUPPORTED:
     raise ConfigError(f"aiokafka {aiokafka.__version__} is installed, this build is made for {SUPPORTED}: run `make env`")
 
 
-class SpanHeaders:
-    """The headers of a span's records, read only when one is asked for."""
+class _Lazy:
+    """A column of a span that is read for few records only."""
 
     __slots__ = ("_records",)
 
     def __init__(self, records: list[Any]) -> None:
         self._records = records
 
+
+class SpanHeaders(_Lazy):
+    """Record headers by index."""
+
+    __slots__ = ()
+
     def __getitem__(self, index: int, /) -> tuple[Header, ...]:
         return tuple((name, value or b"") for name, value in self._records[index].headers)
 
 
-class Span:
-    """All records of one fetched piece of a partition: offsets [start, end), perhaps without a single record.
+class SpanTimestamps(_Lazy):
+    """Record timestamps (ms) by index."""
 
-    Attributes:
-        start: the first offset asked for. end: the next offset to ask for.
-    """
+    __slots__ = ()
+
+    def __getitem__(self, index: int, /) -> int:
+        return int(self._records[index].timestamp)
+
+
+class Piece:
+    """The parsed records of offsets [start, end), perhaps none."""
 
     __slots__ = ("end", "records", "start")
 
@@ -52,21 +65,14 @@ class Span:
         self.end = end
         self.records = records
 
-    def __len__(self) -> int:
-        return len(self.records)
-
-    def __bool__(self) -> bool:
-        return True  # a span of markers alone still moves the position
-
     @property
-    def offsets(self) -> list[int]:
-        """Kafka offsets."""
-        return [record.offset for record in self.records]
-
-    @property
-    def timestamps(self) -> list[int]:
-        """Record timestamps, ms."""
-        return [record.timestamp for record in self.records]
+    def offsets(self) -> Sequence[int]:
+        """Kafka offsets: a range where none is missing."""
+        records = self.records
+        first, last = records[0].offset, records[-1].offset
+        if last - first + 1 == len(records):
+            return range(first, last + 1)
+        return [record.offset for record in records]
 
     @property
     def keys(self) -> list[bytes | None]:
@@ -78,44 +84,65 @@ class Span:
         """Record values."""
         return [record.value for record in self.records]
 
-    @property
-    def headers(self) -> SpanHeaders:
-        """Record headers."""
-        return SpanHeaders(self.records)
-
-    def since(self, offset: int) -> "Span":
-        """The part of the span that begins at an offset."""
+    def since(self, offset: int) -> "Piece":
+        """The part that begins at an offset."""
         if offset <= self.start:
             return self
-        return Span(offset, max(self.end, offset), [record for record in self.records if record.offset >= offset])
+        return Piece(offset, max(self.end, offset), [record for record in self.records if record.offset >= offset])
 
 
-class _SpanRecords(fetcher_module.PartitionRecords):  # type: ignore[misc]
-    """The parsed records of a fetch, whole batches at once.
+class Span:
+    """One fetched piece of a partition: offsets [start, end), still in the broker's batches.
 
-    Follows `PartitionRecords._unpack_records` step by step (CRC, aborted transactions, markers, offsets before the one asked
-    for), without a generator step and a ConsumerRecord for each record.
+    Attributes:
+        start: the first offset asked for. end: the next offset to ask for.
     """
 
-    next_fetch_offset: int
+    __slots__ = ("_batches", "_check_crcs", "end", "start")
 
-    def take_all(self) -> list[Any]:
-        """All records from `next_fetch_offset` on; moves it behind the last batch.
+    def __init__(self, start: int, end: int, batches: list[Any], *, check_crcs: bool = True) -> None:
+        self.start = start
+        self.end = end
+        self._batches = batches
+        self._check_crcs = check_crcs
+
+    def pieces(self, least_records: int) -> Iterator[Piece]:
+        """Parse batch by batch, and give out whenever at least so many records are there; every offset is in one piece.
 
         Raises:
             CorruptRecordException: a batch fails its CRC.
         """
+        begin, taken = self.start, []
+        for batch in self._batches:
+            if self._check_crcs and not batch.validate_crc():
+                raise CorruptRecordException(f"CRC mismatch in the batch at offset {batch.base_offset}")
+            records = list(batch)
+            if records and records[0].offset < begin:
+                records = [record for record in records if record.offset >= begin]
+            taken += records
+            if len(taken) >= least_records:
+                yield Piece(begin, batch.next_offset, taken)
+                begin, taken = batch.next_offset, []
+        if taken or begin < self.end:
+            yield Piece(begin, self.end, taken)
+
+
+class _SpanRecords(fetcher_module.PartitionRecords):  # type: ignore[misc]
+    """The batches of a fetch, looked at but not parsed.
+
+    Follows `PartitionRecords._unpack_records` step by step (aborted transactions, markers, offsets), but for the records.
+    """
+
+    next_fetch_offset: int
+
+    def take_batches(self) -> list[Any]:
+        """All batches that hold records of ours; moves `next_fetch_offset` behind the last batch."""
         taken: list[Any] = []
         batches = self._records
         while batches.has_next():
             batch = batches.next_batch()
-            if self._check_crcs and not batch.validate_crc():
-                raise CorruptRecordException(f"Invalid CRC - {self._tp}")
             if not self._skipped(batch):
-                records = list(batch)
-                if records and records[0].offset < self.next_fetch_offset:
-                    records = [record for record in records if record.offset >= self.next_fetch_offset]
-                taken += records
+                taken.append(batch)
             self.next_fetch_offset = batch.next_offset
         return taken
 
@@ -133,15 +160,15 @@ class _SpanRecords(fetcher_module.PartitionRecords):  # type: ignore[misc]
 class _SpanResult(fetcher_module.FetchResult):  # type: ignore[misc]
     _partition_records: Any
 
-    def getall(self, max_records: int | None = None) -> Span | list[object]:
+    def getall(self, max_records: int | None = None) -> list[Span]:
         if not self.check_assignment(self._topic_partition) or not self.has_more():
             return []
-        parsed: _SpanRecords = self._partition_records
-        start = parsed.next_fetch_offset
-        records = parsed.take_all()
+        found: _SpanRecords = self._partition_records
+        start = found.next_fetch_offset
+        batches = found.take_batches()
         self._update_position()
         self._partition_records = None
-        return Span(start, parsed.next_fetch_offset, records)
+        return [Span(start, found.next_fetch_offset, batches, check_crcs=found._check_crcs)]
 
 
 def _rebind(function: object, **names: object) -> Callable[..., Any]:
@@ -166,6 +193,6 @@ class _SpanFetcher(fetcher_module.Fetcher):  # type: ignore[misc]
 
 
 class SpanConsumer(aiokafka.AIOKafkaConsumer):  # type: ignore[misc]
-    """An AIOKafkaConsumer whose `getmany` returns {TopicPartition: Span}. `getone` and iteration are not for it."""
+    """An AIOKafkaConsumer whose `getmany` returns {TopicPartition: [Span]}. `getone` and iteration are not for it."""
 
     start = _rebind(consumer_module.AIOKafkaConsumer.start, Fetcher=_SpanFetcher)

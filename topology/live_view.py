@@ -17,11 +17,10 @@ _STYLES = {"critical": "bold red", "degraded": "yellow", "healthy": "green", "si
 _SILENT_WINDOWS = 3
 # ... and after this many it leaves the table.
 _FORGOTTEN_WINDOWS = 60
-# A window that is still filling is shown when it is over, or has gone on for this long.
+# A window is shown when it is final, or has been filling for this long.
 _TELLING_MS = 30_000
-# Title, header, rules and the line that counts what does not fit.
-_FRAME_LINES = 6
-_LEAST_ROWS = 3
+# Headline, column names, a rule, the line that counts what does not fit, and the line the cursor stands on.
+_FRAME_LINES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +117,15 @@ class LiveView:
         )
 
     def table(self, height: int) -> "RenderableType":
-        """A rich table of at most `height` lines."""
+        """The headline and a rich table, together of at most `height` lines (but never without a row)."""
+        from rich import box
+        from rich.console import Group
         from rich.table import Table
         from rich.text import Text
 
         rows = self.rows()
-        room = max(_LEAST_ROWS, height - _FRAME_LINES)
-        table = Table(title=Text(self.headline()), title_justify="left", expand=True)
+        room = max(1, height - _FRAME_LINES)
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False, expand=True)
         for name in COLUMNS:
             numeric = name in COLUMNS[1:6]
             table.add_column(name, justify="right" if numeric else "left", no_wrap=True, overflow="ellipsis")
@@ -133,9 +134,9 @@ class LiveView:
             cells[6].stylize(_STYLES[row.health])
             cells[7].stylize("red")
             table.add_row(*cells)
-        if len(rows) > room:
-            table.caption = f"... {len(rows) - room} more modules"
-        return table
+        more = len(rows) - room
+        headline = Text(safe_text(self.headline()), style="bold", no_wrap=True, overflow="ellipsis")
+        return Group(headline, table, Text(f"... {more} more modules" if more > 0 else "", style="dim"))
 
     def plain(self, limit: int | None = None) -> str:
         """The same without colours or cursor movements, as lines."""
@@ -198,8 +199,7 @@ def _tells(record: ModuleMetrics | AggregatedMetrics) -> bool:
     """Whether enough of the window had passed for its rates and percentiles to mean anything."""
     if record.status != "provisional":
         return True
-    passed_ms = record.last_updated - record.window_start
-    return passed_ms >= min(record.window_end - record.window_start, _TELLING_MS)
+    return record.last_updated - record.window_start >= _TELLING_MS
 
 
 def _rate(record: ModuleMetrics | AggregatedMetrics) -> float:

@@ -10,9 +10,10 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from schemas.errors import BrokerUnavailable, StateLost
-from topology.fetch import Span, SpanConsumer
+from topology.fetch import Piece, Span, SpanConsumer
 
 STALL_TIMEOUT_S = 60.0
+PIECE_RECORDS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +58,10 @@ async def read_changelog(options: Mapping[str, Any], topic: str, partition: int)
         await consumer.seek_to_beginning(tp)
         progress = time.monotonic()
         while await consumer.position(tp) < end:
-            spans: dict[TopicPartition, Span] = await consumer.getmany(tp, timeout_ms=500)
-            for span in spans.values():
-                records += _take(state, span)
+            found: dict[TopicPartition, list[Span]] = await consumer.getmany(tp, timeout_ms=500)
+            for span in found.get(tp, ()):
+                for piece in span.pieces(PIECE_RECORDS):
+                    records += _take(state, piece)
                 progress = time.monotonic()
             if time.monotonic() - progress > STALL_TIMEOUT_S:
                 raise BrokerUnavailable(f"{topic}/{partition}: no state came for {STALL_TIMEOUT_S:.0f} s before offset {end}")
@@ -69,8 +71,8 @@ async def read_changelog(options: Mapping[str, Any], topic: str, partition: int)
     return Restored(state, records, time.monotonic() - began)
 
 
-def _take(state: dict[bytes, bytes], span: Span) -> int:
-    keys, values = span.keys, span.values
+def _take(state: dict[bytes, bytes], piece: Piece) -> int:
+    keys, values = piece.keys, piece.values
     if None not in values and None not in keys:
         state.update(zip(keys, values, strict=True))  # type: ignore[arg-type]
         return len(keys)

@@ -13,7 +13,7 @@ from pipeline.ingest.batch import RecordBatch
 from pipeline.task_core import TaskCore
 from schemas.errors import StateLost
 from schemas.state import POSITION_KEY
-from topology.fetch import Span
+from topology.fetch import Piece, SpanHeaders, SpanTimestamps
 from topology.instruments import Instruments
 from topology.restore import check_not_behind, committed_offsets, read_changelog
 from topology.settings import Settings
@@ -173,35 +173,35 @@ class Task:
             await self._flusher
             self._flusher = None
 
-    async def process(self, topic: str, span: Span) -> int | None:
-        """Apply a span.
+    async def process(self, topic: str, piece: Piece) -> int | None:
+        """Apply a piece.
 
         Returns:
-            None, or the offset to read on from when the span does not follow what was processed.
+            None, or the offset to read on from when the piece does not follow what was processed.
         """
         position = self.offsets[topic]
-        if span.start > position:
+        if piece.start > position:
             return position  # something in between was dropped on the way: read it again
-        if span.end <= position:
+        if piece.end <= position:
             return None
-        span = span.since(position)
-        if span.records:
+        piece = piece.since(position)
+        if piece.records:
             now_ms = wall_ms()
             batch = RecordBatch(
                 topic,
                 self.spec.partition,
-                span.offsets,
-                span.timestamps,
-                span.keys,
-                span.values,
-                span.headers,
+                piece.offsets,
+                SpanTimestamps(piece.records),
+                piece.keys,
+                piece.values,
+                SpanHeaders(piece.records),
                 topic == self.spec.forwarded,
             )
             with self._instruments.processing(self.spec.name):
                 self.core.apply(batch, now_ms)
             self.last_record_ms = now_ms
             self._stream_at_last_record = self.core.stream_ms
-        self.offsets[topic] = self.core.offsets[topic] = span.end
+        self.offsets[topic] = self.core.offsets[topic] = piece.end
         if self.core.buffered_bytes > self._settings.limits.max_buffered_bytes:
             self._instruments.flushed_early(self.spec.name)
             await self.flush()

@@ -19,11 +19,13 @@ from faust.types import TP
 
 from schemas.errors import ConfigError
 from topology.assignor import make_assignor
-from topology.fetch import Span, SpanConsumer
+from topology.fetch import Piece, Span, SpanConsumer
 from topology.settings import Settings
 
 SUPPORTED = "0.15.3"
 FETCH_WAIT_S = 0.5
+# Enough for numpy to be quick, few enough that the loop turns every 30 ms or so.
+PIECE_RECORDS = 8_000
 
 if version("faust-streaming") != SUPPORTED:
     raise ConfigError(f"faust-streaming {version('faust-streaming')} is installed, this build is made for {SUPPORTED}")
@@ -38,8 +40,8 @@ class Listener(Protocol):
     async def revoked(self, partitions: set[TP]) -> None:
         """Write what is owed for these partitions, and write nothing for them afterwards unless assigned again."""
 
-    async def batch(self, partition: TP, span: Span) -> int | None:
-        """Process a span. An answer of None means done; an offset means: go back and read on from there."""
+    async def batch(self, partition: TP, piece: Piece) -> int | None:
+        """Process a piece. An answer of None means done; an offset means: go back and read on from there."""
 
     def failed(self, error: BaseException) -> None:
         """Reading cannot go on."""
@@ -196,12 +198,21 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
                 spans = await self._thread.getmany(set(flowing), FETCH_WAIT_S)
             except ConsumerStoppedError:
                 return
-            for tp, span in (spans or {}).items():
-                # A rebalance replaces the set: what was fetched before it is not ours to process any more.
-                if self._flowing is flowing and TP(*tp) in flowing:
-                    back_to = await self.listener.batch(TP(*tp), span)
-                    if back_to is not None and self._flowing is flowing:
-                        await self._thread.read_from({TP(*tp): back_to})
+            for tp, found in (spans or {}).items():
+                for span in found:
+                    await self._process(TP(*tp), span, flowing)
+            await asyncio.sleep(0)
+
+    async def _process(self, tp: TP, span: Span, flowing: set[TP]) -> None:
+        for piece in span.pieces(PIECE_RECORDS):
+            # A rebalance replaces the set: what was fetched before it is not ours to process any more.
+            if self._flowing is not flowing or tp not in flowing:
+                return
+            back_to = await self.listener.batch(tp, piece)
+            if back_to is not None:
+                if self._flowing is flowing:
+                    await self._thread.read_from({tp: back_to})
+                return
             await asyncio.sleep(0)
 
     async def perform_seek(self) -> None:

@@ -15,7 +15,7 @@ from pipeline.module_core import ModuleCore
 from pipeline.system.core import SystemCore
 from schemas.errors import BrokerUnavailable, ConfigError, ModpulseError, StateIncompatible, TaskFenced
 from topology.broker_protocol import describe_topics
-from topology.fetch import Span
+from topology.fetch import Piece
 from topology.instruments import Instruments
 from topology.kafka_client import admin_client, client_options, connection_error
 from topology.probes import Probes
@@ -242,11 +242,11 @@ class Worker:
         self._tasks.pop(task.spec.name, None)
         self.instruments.forget(task.spec.name)
 
-    async def batch(self, partition: TP, span: Span) -> int | None:
-        """Process a span; see `Listener.batch`."""
+    async def batch(self, partition: TP, piece: Piece) -> int | None:
+        """Process a piece; see `Listener.batch`."""
         self.probes.turned()
         task = self._by_source.get(partition)
-        return None if task is None or task.suspended else await task.process(partition.topic, span)
+        return None if task is None or task.suspended else await task.process(partition.topic, piece)
 
     def _not_ready(self) -> str | None:
         if not self._joined:

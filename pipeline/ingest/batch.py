@@ -1,9 +1,17 @@
 """A fetched batch of one source partition, as parallel lists in offset order."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from pipeline.outputs import Header
+
+
+class Timestamps(Protocol):
+    """Record timestamps (ms) by index; read only for records that need them."""
+
+    def __getitem__(self, index: int, /) -> int:
+        """The timestamp of one record."""
 
 
 class Headers(Protocol):
@@ -22,7 +30,7 @@ class NoHeaders:
 
 @dataclass(frozen=True, slots=True)
 class RecordBatch:
-    """Records of one topic partition; all lists have the same length.
+    """Records of one topic partition, offsets rising; all columns have the same length.
 
     Attributes:
         forwarded: the batch comes from the repartition topic, so its keys are module ids already.
@@ -30,8 +38,8 @@ class RecordBatch:
 
     topic: str
     partition: int
-    offsets: list[int]
-    timestamps: list[int]
+    offsets: Sequence[int]
+    timestamps: Timestamps
     keys: list[bytes | None]
     values: list[bytes | None]
     headers: Headers
@@ -47,9 +55,9 @@ class RecordBatch:
             self.topic,
             self.partition,
             self.offsets[cut],
-            self.timestamps[cut],
+            [self.timestamps[i] for i in range(low, min(high, len(self)))],
             self.keys[cut],
             self.values[cut],
-            [self.headers[i] for i in range(low, high)],
+            [self.headers[i] for i in range(low, min(high, len(self)))],
             self.forwarded,
         )

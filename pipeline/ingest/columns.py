@@ -202,7 +202,12 @@ class Ingest:
 
     def _collect(self, batch: RecordBatch, rows: _Rows, times: I8) -> Columns:
         events, n = rows.events, len(rows.events)
-        offsets = batch.offsets if n == len(batch) else [batch.offsets[index] for index in rows.indices]
+        every = batch.offsets
+        offsets = (
+            np.arange(every.start, every.stop) if isinstance(every, range) else np.fromiter(every, np.int64, len(batch))
+        )
+        if n != len(batch):
+            offsets = offsets[rows.indices]
         codes = np.fromiter(rows.codes, np.int64, n)
         ids = has_id = None
         if self._config.dedup:
@@ -213,7 +218,7 @@ class Ingest:
         return Columns(
             codes=codes,
             times=times,
-            offsets=np.fromiter(offsets, np.int64, n),
+            offsets=offsets,
             successes=np.fromiter([event.success for event in events], np.bool_, n),
             response_ms=np.fromiter([event.response_time_ms for event in events], np.float64, n),
             gauges=(first, second, third),

@@ -1,0 +1,35 @@
+"""Fixtures of the tests that run real workers."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.kit import REAL_SPANS, Fleet, Json, json_values
+from topology.devbroker import Broker
+
+MakeFleet = Callable[..., Fleet]
+
+
+@pytest.fixture
+def make_fleet(broker: Broker, tmp_path: Path) -> Iterator[MakeFleet]:
+    """Makes applications of this test's own: `make_fleet(windows__grace="500ms")`; their workers end with the test."""
+    with contextlib.ExitStack() as stack:
+
+        def make(*, topics: bool = True, **environment: str) -> Fleet:
+            fleet = stack.enter_context(Fleet(broker.bootstrap_servers, tmp_path, environment))
+            if topics:
+                fleet.create_topics()
+            return fleet
+
+        yield make
+
+
+@pytest.fixture(scope="session")
+def real_replay(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> list[Json]:
+    """What `modpulse replay` says of the real spans over 4 partitions, with the default configuration."""
+    fleet = Fleet(broker.bootstrap_servers, tmp_path_factory.mktemp("replay"), {})
+    done = fleet.command("replay", str(REAL_SPANS), "--partitions", "4")
+    assert done.returncode == 0, done.stderr
+    return json_values(done.stdout.splitlines())

@@ -1,0 +1,573 @@
+"""One application on the shared broker: its topics, its worker processes, and what they wrote.
+
+Everything is seen from outside: workers are processes, outputs are read by another client library than the worker's.
+"""
+
+import asyncio
+import gzip
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+from uuid import uuid4
+
+import orjson
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.truth import partition_of
+from topology.settings import Settings, load_settings
+from topology.settings.sections import TOPIC_FIELDS
+from topology.topic_admin import create_topics
+
+ROOT = Path(__file__).resolve().parents[2]
+REAL_SPANS = ROOT / "tests" / "data" / "real-spans.jsonl.gz"
+MODPULSE = (sys.executable, "-c", "from topology.cli import main; main()")
+DEADLINE_S = 60.0
+POLL_S = 0.05
+# A multiple of every window size used here.
+T0 = 1_700_000_000_000
+
+# Finals within seconds: small windows, and stream time that only events move.
+SMALL = {
+    "windows__sizes": "1s,2s,10s",
+    "windows__grace": "500ms",
+    "windows__corrections": "3s",
+    "windows__idle_timeout": "1h",
+    "flush_interval": "200ms",
+}
+SMALL_IDLE = SMALL | {"windows__idle_timeout": "1s"}
+
+Json = dict[str, Any]
+Key = tuple[str, str, int]
+Headers = Sequence[tuple[str, bytes | None]]
+Answer = TypeVar("Answer")
+
+
+def until(condition: Callable[[], Answer], what: str, deadline_s: float = DEADLINE_S) -> Answer:
+    """The first true answer of a condition that is asked again and again; fails when none comes in time."""
+    end = time.monotonic() + deadline_s
+    while not (answer := condition()):
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {deadline_s:g} s: {what}")
+        time.sleep(POLL_S)
+    return answer
+
+
+def wall_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record as a consumer sees it."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...]
+    timestamp_ms: int
+
+    @property
+    def json(self) -> Json:
+        assert self.value is not None
+        return dict(orjson.loads(self.value))
+
+    def header(self, name: str) -> str:
+        """The last header of a name, which is the one that counts."""
+        value = dict(self.headers)[name]
+        assert value is not None
+        return value.decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One record to publish; without a partition it goes where Kafka's default partitioner sends its key."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+    partition: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a record was written."""
+
+    partition: int
+    offset: int
+
+
+@cache
+def _default_partition(key: bytes, partitions: int) -> int:
+    return partition_of(key.decode(), partitions)
+
+
+def event(module: str, at_ms: int, response_time_ms: float = 1.0, *, success: bool = True, **more: object) -> bytes:
+    """A ModuleLogEvent as bytes."""
+    fields = {"module_id": module, "timestamp": at_ms, "success": success, "response_time_ms": response_time_ms}
+    return orjson.dumps(fields | more)
+
+
+def row(module: str, at_ms: int, response_time_ms: float = 1.0, *, success: bool = True, **more: object) -> Row:
+    """A ModuleLogEvent with its module as its key."""
+    return Row(module.encode(), event(module, at_ms, response_time_ms, success=success, **more))
+
+
+@cache
+def real_lines() -> tuple[bytes, ...]:
+    """The real spans, line by line."""
+    with gzip.open(REAL_SPANS) as file:
+        return tuple(line.rstrip(b"\n") for line in file)
+
+
+@cache
+def real_rows() -> tuple[Row, ...]:
+    """The real spans as `modpulse publish` sends them."""
+    return tuple(Row(orjson.loads(line)["module_id"].encode(), line) for line in real_lines())
+
+
+def module_on(partition: int, partitions: int, prefix: str = "module") -> str:
+    """The name of a module whose home is this partition."""
+    names = (f"{prefix}-{number}" for number in itertools.count())
+    return next(name for name in names if partition_of(name, partitions) == partition)
+
+
+def json_values(values: Iterable[bytes | str]) -> list[Json]:
+    """JSON texts as objects."""
+    return [orjson.loads(value) for value in values]
+
+
+# --- what is said of ModuleMetrics records --------------------------------------------------------------------------
+
+
+def key_of(record: Json) -> Key:
+    return record["module_id"], record["window"], record["window_start"]
+
+
+def _without(record: Json, *fields: str) -> Json:
+    return {name: value for name, value in record.items() if name not in fields}
+
+
+def finals(records: Iterable[Json]) -> dict[Key, Json]:
+    """The `final` record of each key, less what may differ between two runs. No key has two that differ."""
+    found: dict[Key, Json] = {}
+    for record in records:
+        if record["status"] == "final":
+            said = _without(record, "last_updated", "revision")
+            assert found.setdefault(key_of(record), said) == said, f"two finals of {key_of(record)}"
+    return found
+
+
+def newest(records: Iterable[Json]) -> dict[Key, Json]:
+    """The record of the highest revision of each key."""
+    found: dict[Key, Json] = {}
+    for record in records:
+        if key_of(record) not in found or record["revision"] > found[key_of(record)]["revision"]:
+            found[key_of(record)] = record
+    return found
+
+
+def last(records: Iterable[Json]) -> dict[Key, Json]:
+    """The newest record of each key, less what may differ between two runs."""
+    return {key: _without(said, "last_updated", "revision", "status") for key, said in newest(records).items()}
+
+
+def statuses(records: Iterable[Json], key: Key) -> list[str]:
+    """The statuses of a key's records in order, repetitions left out."""
+    said = [record["status"] for record in records if key_of(record) == key]
+    return [status for status, _ in itertools.groupby(said)]
+
+
+def assert_revisions_rise_by_one(records: Iterable[Json]) -> None:
+    """In the order of the log, the revisions of each key are 1, 2, 3, ..."""
+    seen: Counter[Key] = Counter()
+    for record in records:
+        seen[key_of(record)] += 1
+        assert record["revision"] == seen[key_of(record)], f"{key_of(record)}: revision {record['revision']}"
+
+
+def assert_same_windows(live: Sequence[Json], replayed: Sequence[Json]) -> None:
+    """The acceptance rule: finals that both made are equal, and so is the last record of every key."""
+    mine, theirs = finals(live), finals(replayed)
+    assert theirs.keys() <= mine.keys(), f"without a final: {sorted(theirs.keys() - mine.keys())[:5]}"
+    different = [key for key in theirs if mine[key] != theirs[key]]
+    assert not different, f"{len(different)} finals differ, such as {different[0]}"
+    mine, theirs = last(live), last(replayed)
+    assert mine.keys() == theirs.keys()
+    different = [key for key in theirs if mine[key] != theirs[key]]
+    assert not different, f"{len(different)} last records differ, such as {_difference(mine, theirs, different[0])}"
+
+
+def _difference(mine: Mapping[Key, Json], theirs: Mapping[Key, Json], key: Key) -> object:
+    return key, {
+        name: (mine[key][name], theirs[key][name]) for name in mine[key] if mine[key][name] != theirs[key][name]
+    }
+
+
+def assert_cloudevents(records: Iterable[Record]) -> None:
+    """Every output carries the five headers; an id never stands for two values."""
+    by_id: dict[str, bytes | None] = {}
+    for record in records:
+        assert record.key is not None
+        said = dict(record.headers)
+        assert set(said) == {"ce_specversion", "ce_id", "ce_type", "ce_source", "ce_time"}
+        assert said["ce_specversion"] == b"1.0"
+        assert record.header("ce_id") == f"{record.topic}/{record.key.decode()}/{record.json['revision']}"
+        assert by_id.setdefault(record.header("ce_id"), record.value) == record.value
+
+
+# --- worker processes -----------------------------------------------------------------------------------------------
+
+
+class WorkerProcess:
+    """A `modpulse run` in a process of its own, and its log."""
+
+    def __init__(self, environment: Mapping[str, str], log_file: Path, arguments: Sequence[str]) -> None:
+        self.log_file = log_file
+        with log_file.open("wb") as log:
+            self._process = subprocess.Popen(
+                [*MODPULSE, "run", *arguments], env=environment, cwd=log_file.parent, stdout=log, stderr=log
+            )
+        self.pid = self._process.pid
+
+    @property
+    def log(self) -> str:
+        return self.log_file.read_text(encoding="utf-8")
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def events(self, name: str | None = None) -> list[Json]:
+        """Its log lines, or those of one event."""
+        said = [orjson.loads(line) for line in self.log.splitlines(keepends=False) if line.startswith("{")]
+        return [line for line in said if name is None or line["event"] == name]
+
+    def complaints(self) -> list[Json]:
+        """Log lines of level error and above."""
+        return [line for line in self.events() if line["level"] in {"error", "critical"}]
+
+    def wait_until_ready(self) -> Self:
+        """Return when `/readyz` says so."""
+        until(lambda: self._ended() or self.get("/readyz")[0] == 200, f"worker ready; {self.log_file}")
+        assert self.alive, self.log
+        return self
+
+    def _ended(self) -> bool:
+        return not self.alive
+
+    @property
+    def address(self) -> str | None:
+        """Where its probes listen."""
+        said = self.events("probes") if self.log_file.exists() else []
+        return said[0]["listening"][0] if said else None
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Ask a probe; status 0 when it does not answer."""
+        if self.address is None:
+            return 0, "no address yet"
+        try:
+            with urllib.request.urlopen(f"http://{self.address}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError as error:
+            return 0, str(error)
+
+    def metric(self, name: str, **labels: str) -> float | None:
+        """The sum of a metric's samples with these labels; None where there is none."""
+        status, text = self.get("/metrics")
+        if status != 200:
+            return None
+        samples = [s for family in text_string_to_metric_families(text) for s in family.samples if s.name == name]
+        found = [s.value for s in samples if labels.items() <= s.labels.items()]
+        return sum(found) if found else None
+
+    def terminate(self) -> int:
+        """SIGTERM; its exit code."""
+        self._process.terminate()
+        return self.wait()
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self._process.kill()
+        self._process.wait()
+
+    def pause(self) -> None:
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
+
+    def wait(self, deadline_s: float = DEADLINE_S) -> int:
+        """Its exit code, when it has ended."""
+        try:
+            return self._process.wait(deadline_s)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"the worker did not end:\n{self.log}") from None
+
+
+# --- the application ------------------------------------------------------------------------------------------------
+
+
+class Fleet:
+    """An application with names of its own. Its workers are gone when the context is left."""
+
+    def __init__(self, servers: str, directory: Path, environment: Mapping[str, str]) -> None:
+        """Nothing is started and no topic is made yet.
+
+        Args:
+            servers: the broker.
+            directory: for logs.
+            environment: settings by lower-case environment name without prefix, such as `windows__grace`.
+        """
+        self.servers = servers
+        self.name = f"it-{uuid4().hex[:10]}"
+        self._directory = directory
+        named = {f"topics__{field}": f"{self.name}.{field}" for field in TOPIC_FIELDS}
+        base = {
+            "kafka__bootstrap_servers": servers,
+            "kafka__session_timeout": "6s",
+            "metrics__bind": "127.0.0.1:0",
+            "application_id": f"{self.name}-app",
+        }
+        self._mine = base | named | dict(environment)
+        self.workers: list[WorkerProcess] = []
+        self._watcher: Any = None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of every process of this application."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("MODPULSE_")}
+        mine = {f"MODPULSE_{name.upper()}": value for name, value in self._mine.items()}
+        return inherited | mine | {"PYTHONPATH": str(ROOT)}
+
+    def configure(self, **environment: str) -> None:
+        """Change settings for the processes started from now on."""
+        self._mine |= environment
+
+    @property
+    def settings(self) -> Settings:
+        return load_settings(environ={name: v for name, v in self.environment.items() if name.startswith("MODPULSE_")})
+
+    @property
+    def input(self) -> str:
+        return self.settings.topics.module_log_events
+
+    @property
+    def partitions(self) -> int:
+        return self.settings.topics.partitions
+
+    def create_topics(self) -> None:
+        asyncio.run(create_topics(self.settings, dry_run=False))
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a modpulse command to its end."""
+        return subprocess.run(
+            [*MODPULSE, *arguments],
+            env=self.environment,
+            cwd=self._directory,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def start(self, *arguments: str, **environment: str) -> WorkerProcess:
+        """Start a worker; it is not ready yet."""
+        variables = self.environment | {f"MODPULSE_{name.upper()}": value for name, value in environment.items()}
+        log_file = self._directory / f"{self.name}-{len(self.workers)}.log"
+        self.workers.append(WorkerProcess(variables, log_file, arguments))
+        return self.workers[-1]
+
+    def publish(self, rows: Iterable[Row], **producer: object) -> list[Place]:
+        """Write records to the input; answers where each went, in order."""
+        writer = Producer({"bootstrap.servers": self.servers, "linger.ms": 20, **producer})
+        return self.write(writer, rows)
+
+    def write(self, writer: Any, rows: Iterable[Row]) -> list[Place]:
+        """The same with a producer of the test's own."""
+        places: dict[int, Place] = {}
+
+        def note(number: int) -> Callable[[Any, Any], None]:
+            def delivered(error: Any, message: Any) -> None:
+                assert error is None, error
+                places[number] = Place(message.partition(), message.offset())
+
+            return delivered
+
+        topic, partitions = self.input, self.partitions
+        for number, one in enumerate(rows):
+            target = one.partition
+            if target is None:
+                assert one.key is not None
+                target = _default_partition(one.key, partitions)
+            arguments = {"key": one.key, "value": one.value, "partition": target, "headers": list(one.headers)}
+            while True:
+                try:
+                    writer.produce(topic, on_delivery=note(number), **arguments)
+                    break
+                except BufferError:
+                    writer.poll(0.1)
+            if number % 1000 == 0:
+                writer.poll(0)
+        assert writer.flush(DEADLINE_S) == 0
+        return [places[number] for number in sorted(places)]
+
+    def follow(self, topic: str) -> "Follower":
+        """A reader that stays."""
+        return Follower(self.servers, topic)
+
+    def read(self, topic: str) -> list[Record]:
+        """Every committed record of a topic, from offset 0 to the end of each partition."""
+        with self.follow(topic) as reader:
+            return reader.to_the_end()
+
+    def metrics(self) -> list[Json]:
+        """Everything on module-metrics, partition by partition in the order of its offsets."""
+        return [record.json for record in self.read(self.settings.topics.module_metrics)]
+
+    def committed(self, topic: str) -> dict[int, int]:
+        """The group's committed offset of each partition; 0 where there is none."""
+        if self._watcher is None:
+            self._watcher = Consumer(
+                {
+                    "bootstrap.servers": self.servers,
+                    "group.id": self.settings.application_id,
+                    "isolation.level": "read_uncommitted",  # of an offset in an open transaction, what was before
+                }
+            )
+        wanted = [TopicPartition(topic, partition) for partition in range(self.partitions)]
+        found = self._watcher.committed(wanted, timeout=10)
+        return {tp.partition: max(tp.offset, 0) for tp in found}
+
+    def ends(self, topic: str) -> dict[int, int]:
+        """The end of each partition's log."""
+        asked = {p: TopicPartition(topic, p) for p in range(self.partitions)}
+        return {p: self._watcher.get_watermark_offsets(tp, timeout=10)[1] for p, tp in asked.items()}
+
+    def processed(self) -> int:
+        """How many offsets of the input the group has committed."""
+        return sum(self.committed(self.input).values())
+
+    def wait_until_processed(self, *, deadline_s: float = DEADLINE_S) -> None:
+        """Return when everything published, and everything forwarded, is processed and committed."""
+        sources = (self.input, self.settings.repartition_topic)
+
+        def done() -> bool:
+            # Committed first: an event that was forwarded stands in the repartition topic by then.
+            committed = [self.committed(source) for source in sources]
+            return committed == [self.ends(source) for source in sources] or self._no_worker()
+
+        until(done, f"{self.name}: {[(s, self.committed(s), self.ends(s)) for s in sources]}", deadline_s)
+        assert not self._no_worker(), self.workers[-1].log
+
+    def _no_worker(self) -> bool:
+        return not any(worker.alive for worker in self.workers)
+
+    def positions(self) -> dict[int, Json]:
+        """The newest position record of each partition's changelog."""
+        said = self.read(self.settings.changelog_topic)
+        return {record.partition: record.json for record in said if record.key == b"position"}
+
+    def ledgers(self) -> dict[str, Counter[str]]:
+        """The ledger of each source over all partitions, checked to balance in each."""
+        names = ("consumed", "applied", "late", "duplicate", "invalid", "future", "forwarded")
+        total: dict[str, Counter[str]] = {
+            "input": Counter(dict.fromkeys(names, 0)),
+            "repartition": Counter(dict.fromkeys(names, 0)),
+        }
+        sources = {self.input: "input", self.settings.repartition_topic: "repartition"}
+        for position in self.positions().values():
+            for topic, columns in position["ledger"].items():
+                assert columns[0] == sum(columns[1:]), (topic, columns)
+                total[sources[topic]].update(dict(zip(names, columns, strict=True)))
+        return total
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for worker in self.workers:
+            if worker.alive:
+                worker.kill()
+        if self._watcher is not None:
+            self._watcher.close()
+
+
+class Follower:
+    """Reads a topic from offset 0, committed records only, and keeps what it read."""
+
+    def __init__(self, servers: str, topic: str) -> None:
+        self.records: list[Record] = []
+        self.topic = topic
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": servers,
+                "group.id": "unused",
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+                "enable.partition.eof": True,
+                "fetch.wait.max.ms": 20,
+            }
+        )
+        topics = self._consumer.list_topics(topic, timeout=10).topics
+        self._partitions = sorted(topics[topic].partitions)
+        self._consumer.assign([TopicPartition(topic, partition, 0) for partition in self._partitions])
+        self._ended: set[int] = set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._consumer.close()
+
+    def _take(self) -> None:
+        for message in self._consumer.consume(5_000, timeout=POLL_S):
+            if (error := message.error()) is not None:
+                if error.code() != KafkaError._PARTITION_EOF:
+                    raise KafkaException(error)
+                self._ended.add(message.partition())
+                continue
+            place = message.topic(), message.partition(), message.offset()
+            headers = tuple(message.headers() or ())
+            self.records.append(Record(*place, message.key(), message.value(), headers, message.timestamp()[1]))
+
+    def to_the_end(self) -> list[Record]:
+        """Everything there is now; for a reader that has read nothing yet."""
+        end = time.monotonic() + DEADLINE_S
+        while len(self._ended) < len(self._partitions):
+            assert time.monotonic() < end, f"{self.topic} was not read to its end"
+            self._take()
+        # Partition by partition: between partitions there is no order.
+        return sorted(self.records, key=lambda record: (record.partition, record.offset))
+
+    def until(self, condition: Callable[[list[Record]], Answer], what: str, deadline_s: float = DEADLINE_S) -> Answer:
+        """Read on until the records satisfy a condition."""
+        end = time.monotonic() + deadline_s
+        while not (answer := condition(self.records)):
+            assert time.monotonic() < end, f"not within {deadline_s:g} s on {self.topic}: {what}"
+            self._take()
+        return answer
+
+    def until_json(self, condition: Callable[[list[Json]], Answer], what: str) -> Answer:
+        """The same with the records' values."""
+        return self.until(lambda records: condition([record.json for record in records]), what)

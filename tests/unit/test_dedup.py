@@ -1,0 +1,207 @@
+"""Duplicate suppression against a dictionary, record by record."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.ingest.dedup import ABSENT, MIN_SLOTS, Deduplicator, IdTable
+from pipeline.ingest.identifiers import hash_ids, hash_text
+from tests.property.kit import fixed
+
+PANE_MS = 10
+Item = tuple[int, int, int]  # id, event time, stream time
+
+
+@dataclass
+class DictModel:
+    """What is remembered, one record at a time."""
+
+    keep_ms: int
+    quota: int
+    panes: dict[int, int] = field(default_factory=dict)
+    used: dict[int, int] = field(default_factory=dict)
+    skipped: int = 0
+
+    def is_duplicate(self, id_: int, pane_end: int, stream: int) -> bool:
+        """Judge and remember one id."""
+        known = self.panes.get(id_)
+        if known is not None and known + self.keep_ms > stream:
+            return True
+        if self.used.get(pane_end, 0) < self.quota:
+            self.used[pane_end] = self.used.get(pane_end, 0) + 1
+            self.panes[id_] = pane_end
+        else:
+            self.skipped += 1
+            self.panes.pop(id_, None)
+        return False
+
+
+def stream_of(draws: Sequence[tuple[int, int, int]], keep_ms: int) -> list[Item]:
+    """Events that are not late, with the stream time at each."""
+    items, stream = [], 0
+    for id_, gap, lag in draws:
+        time = max(stream + gap - lag, 0)
+        stream = max(stream, time)
+        if pane_end_of(time) + keep_ms > stream:
+            items.append((id_ + 1, time, stream))
+    return items
+
+
+def pane_end_of(time: int) -> int:
+    """End of the pane of a time."""
+    return time // PANE_MS * PANE_MS + PANE_MS
+
+
+def judge(dedup: Deduplicator, items: Sequence[Item]) -> list[bool]:
+    """One batch."""
+    ids = np.array([item[0] for item in items], np.uint64)
+    ends = np.array([pane_end_of(item[1]) for item in items], np.int64)
+    return dedup.duplicates(ids, ends, np.array([item[2] for item in items], np.int64)).tolist()
+
+
+def parts_of(items: Sequence[Item], rng: random.Random) -> list[Sequence[Item]]:
+    """The items in batches of random sizes."""
+    parts, rest = [], items
+    while rest:
+        size = rng.choice((1, 2, 3, 7, 50))
+        parts.append(rest[:size])
+        rest = rest[size:]
+    return parts
+
+
+def sealed(dedup: Deduplicator, stream: int, keep_ms: int) -> list[tuple[int, int]]:
+    """Seal every pane that is due, as the windows do."""
+    return [gone for end in range(PANE_MS, stream - keep_ms + 1, PANE_MS) for gone in dedup.seal(end)]
+
+
+draws = st.lists(st.tuples(st.integers(0, 12), st.sampled_from([0, 0, 1, 4, 11, 40]), st.integers(0, 35)), max_size=80)
+
+
+@fixed(300)
+@given(draws, st.sampled_from([0, 5, 20, 60]), st.sampled_from([1, 2, 3, 1_000]), st.integers(0, 10**6))
+def test_any_batches_give_the_answers_of_a_dictionary_asked_record_by_record(
+    raw: list[tuple[int, int, int]], keep_ms: int, quota: int, seed: int
+) -> None:
+    rng = random.Random(seed)
+    items = stream_of(raw, keep_ms)
+    model = DictModel(keep_ms, quota)
+    expected = [model.is_duplicate(id_, pane_end_of(time), stream) for id_, time, stream in items]
+    dedup, found = Deduplicator(keep_ms, quota), []
+    for part in parts_of(items, rng):
+        found += judge(dedup, part)
+        if rng.random() < 0.5:
+            sealed(dedup, part[-1][2], keep_ms)
+    assert found == expected
+    assert dedup.skipped == model.skipped
+
+
+@fixed(200)
+@given(draws, st.sampled_from([0, 5, 20, 60]), st.integers(0, 10**6))
+def test_a_restart_from_the_segments_in_any_order_changes_no_answer(
+    raw: list[tuple[int, int, int]], keep_ms: int, seed: int
+) -> None:
+    rng = random.Random(seed)
+    items = stream_of(raw, keep_ms)
+    model = DictModel(keep_ms, 1_000)
+    expected = [model.is_duplicate(id_, pane_end_of(time), stream) for id_, time, stream in items]
+    dedup, found, sequence = Deduplicator(keep_ms, 1_000), [], 0
+    log: dict[tuple[int, int], bytes] = {}
+    for part in parts_of(items, rng):
+        found += judge(dedup, part)
+        stream = part[-1][2]
+        for gone in sealed(dedup, stream, keep_ms):
+            del log[gone]
+        for pane_end, number, ids in dedup.drain(sequence):
+            assert number == sequence
+            assert (pane_end, number) not in log
+            log[pane_end, number] = ids
+            sequence += 1
+        assert all(pane_end + keep_ms > stream for pane_end, _ in log), "the changelog forgets sealed panes"
+        if rng.random() < 0.5:
+            dedup = Deduplicator(keep_ms, 1_000)
+            keys = sorted(log)
+            rng.shuffle(keys)
+            for key in keys:
+                dedup.restore(*key, log[key])
+    assert found == expected
+
+
+def test_a_quota_is_taken_up_again_after_a_restart() -> None:
+    first = Deduplicator(100, 2)
+    assert judge(first, [(1, 0, 0), (2, 1, 1), (3, 2, 2)]) == [False] * 3
+    ((pane_end, sequence, ids),) = first.drain(9)
+    second = Deduplicator(100, 2)
+    second.restore(pane_end, sequence, ids)
+    assert judge(second, [(1, 0, 2), (2, 0, 2), (3, 0, 2), (4, 0, 2)]) == [True, True, False, False]
+    assert (second.skipped, second.remembered) == (2, 2)
+    assert second.drain(10) == []
+    assert second.seal(PANE_MS) == [(PANE_MS, 9)]
+
+
+def test_an_id_beyond_the_quota_is_counted_each_time_also_within_one_batch() -> None:
+    items = [(1, 0, 0), (2, 1, 1), (2, 2, 2)]
+    together, apart = Deduplicator(100, 1), Deduplicator(100, 1)
+    one_by_one = [judge(apart, [item])[0] for item in items]
+    assert one_by_one == [False, False, False]
+    assert judge(together, items) == one_by_one
+
+
+def test_an_id_comes_new_exactly_when_stream_time_reaches_the_end_of_its_pane_plus_the_time_kept() -> None:
+    for stream, duplicate in ((29, True), (30, False), (31, False)):
+        for together in (True, False):
+            dedup = Deduplicator(20, 100)
+            items = [(7, 3, 3), (7, stream, stream)]
+            answers = judge(dedup, items) if together else [judge(dedup, [item])[0] for item in items]
+            assert answers == [False, duplicate]
+
+
+def test_memory_is_given_back_when_panes_are_sealed() -> None:
+    dedup, ids = Deduplicator(0, 10**6), iter(range(1, 10**6))
+    largest = 0
+    for pane in range(40):
+        time = pane * PANE_MS
+        judge(dedup, [(next(ids) * 0x9E3779B97F4A7C15 % 2**64 or 1, time, time) for _ in range(3_000)])
+        largest = max(largest, dedup.remembered)
+        dedup.seal(time)
+    assert largest <= 9_000
+    dedup.seal(10**9)
+    assert dedup.remembered == 0
+    assert dedup.nbytes == MIN_SLOTS * 16
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_table_equals_a_dictionary_also_where_slots_collide(seed: int) -> None:
+    rng = random.Random(seed)
+    table, model = IdTable(), dict[int, int]()
+    # Many ids share their low bits, so they want the same slot whatever the size of the table.
+    pool = [rng.choice((5, 6, 2**64 - 1)) % 2**16 + (rng.getrandbits(40) << 24) for _ in range(4_000)]
+    pool = sorted({id_ % 2**64 or 1 for id_ in pool})
+    for step in range(60):
+        chosen = rng.sample(pool, rng.randrange(1, 200))
+        panes = [rng.randrange(1, 100) for _ in chosen]
+        table.insert(np.array(chosen, np.uint64), np.array(panes, np.int64))
+        model.update(zip(chosen, panes, strict=True))
+        if step % 20 == 19:
+            limit = rng.randrange(30, 60)
+            table.forget_through(limit)
+            model = {id_: pane for id_, pane in model.items() if pane > limit}
+        assert table.size == len(model)
+    found = table.lookup(np.array(pool, np.uint64)).tolist()
+    assert found == [model.get(id_, ABSENT) for id_ in pool]
+    assert table.lookup(np.empty(0, np.uint64)).size == 0
+
+
+def test_hashes_are_of_the_module_and_the_id_and_an_empty_id_is_none() -> None:
+    modules = np.array([hash_text(name) for name in ("a", "b", "a", "a", "a")], np.uint64)
+    hashes, has_id = hash_ids(["1", "1", "1", "", None], modules)
+    assert has_id.tolist() == [True, True, True, False, False]
+    assert hashes[0] == hashes[2] != hashes[1]
+    assert hash_ids(["1"], modules[:1])[0][0] == hashes[0], "the same in every batch"
+    many, _ = hash_ids([str(i) for i in range(5_000)], np.full(5_000, hash_text("m"), np.uint64))
+    assert np.unique(many).size == 5_000
+    assert (many != 0).all()

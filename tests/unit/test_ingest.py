@@ -1,0 +1,307 @@
+"""Every record ends in exactly one place: bad ones untouched among the dead letters, good ones counted exactly."""
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from pipeline.config import CoreConfig, Limits, WindowConfig
+from pipeline.ingest.batch import RecordBatch
+from pipeline.ingest.columns import parse_timestamp
+from pipeline.ingest.identifiers import BIDI_CONTROLS, id_fault
+from pipeline.outputs import Header, Rejected
+from schemas.errors import PoisonRecord
+from schemas.metrics import ModuleMetrics
+from tests.poison import AT_MS, GOOD_ODDITIES, POISON, GoodOddity, PoisonKind, raw
+from tests.property.kit import NOW_MS, START_MS, Event, Run, batch_of, config_of, last_of_each
+
+CLOCK_MS = AT_MS + 60_000
+MODULE = b"checkout"
+Record = GoodOddity | PoisonKind
+
+
+def batch_of_records(records: Sequence[Record], first: int = 0) -> RecordBatch:
+    """Keys, values and headers as they are."""
+    headers = [tuple((name, value) for name, value in record.headers) for record in records]
+    return batch_of(
+        [record.value for record in records],
+        [record.key for record in records],
+        first=first,
+        headers=headers,  # type: ignore[arg-type]
+    )
+
+
+def small() -> CoreConfig:
+    """One window of a minute."""
+    return CoreConfig(WindowConfig(sizes=(("1m", 60_000),)))
+
+
+def apply(run: Run, batch: RecordBatch, now_ms: int = CLOCK_MS) -> None:
+    """Apply a batch, and what it forwards as the repartition topic would bring it."""
+    run.core.apply(batch, now_ms)
+    run.cut(now_ms)
+    sent = run.cuts[-1].outbox.forwarded
+    if sent:
+        keys = [record.module_id.encode() for record in sent]
+        headers = [record.headers for record in sent]
+        values = [record.value for record in sent]
+        run.core.apply(batch_of(values, keys, headers=headers, topic="forwarded", forwarded=True), now_ms)
+        run.cut(now_ms)
+        assert not run.cuts[-1].outbox.forwarded, "nothing is forwarded twice"
+
+
+def untouched(reject: Rejected, record: Record, offset: int) -> None:
+    """The dead letter is the record, and says where it was."""
+    assert (reject.key, reject.value, reject.headers) == (record.key, record.value, record.headers)
+    assert (reject.topic, reject.partition, reject.offset, reject.timestamp_ms) == ("events", 3, offset, offset + 7)
+    assert 0 < len(reject.message) <= 300
+    assert reject.message.isprintable()
+
+
+def counted(run: Run) -> dict[str, ModuleMetrics]:
+    """The newest record of each module."""
+    return {record.module_id: record for record in last_of_each(run.metrics).values()}
+
+
+@pytest.mark.parametrize("kind", POISON, ids=lambda kind: kind.name)
+def test_a_bad_record_alone_gets_its_reason_and_is_left_untouched(kind: PoisonKind) -> None:
+    run = Run(small())
+    apply(run, batch_of_records([kind], first=41))
+    (reject,) = run.rejected
+    assert reject.reason == kind.reason, reject.message
+    untouched(reject, kind, 41)
+    future = int(kind.reason == "future_timestamp")
+    assert (run.ledger.consumed, run.ledger.invalid, run.ledger.future) == (1, 1 - future, future)
+    assert run.metrics == []
+    assert run.core.stream_ms is None, "no bad record moves stream time"
+    assert run.core.offsets == {"events": 42}
+
+
+@pytest.mark.parametrize("oddity", GOOD_ODDITIES, ids=lambda oddity: oddity.name)
+def test_an_odd_but_good_record_alone_is_counted_as_what_it_stands_for(oddity: GoodOddity) -> None:
+    run = Run(small())
+    apply(run, batch_of_records([oddity]))
+    assert run.rejected == []
+    (record,) = run.metrics
+    check_oddity(record, oddity)
+    assert run.ledger.applied == 1
+    assert run.core.stream_ms == oddity.timestamp_ms
+
+
+def check_oddity(record: ModuleMetrics, oddity: GoodOddity) -> None:
+    """One successful event with this module, time and response time."""
+    assert (record.module_id, record.total_requests, record.successful_requests) == (oddity.module_id, 1, 1)
+    assert record.window_start == oddity.timestamp_ms // 60_000 * 60_000
+    times = record.response_time_ms
+    assert (times.min, times.max, times.p50) == (oddity.response_time_ms,) * 3
+    assert abs(times.avg - oddity.response_time_ms) <= 2.0**-64
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 64, 10_000])
+def test_all_kinds_mixed_in_any_batches_cost_their_neighbours_nothing(size: int) -> None:
+    rng = random.Random(size)
+    good = [GoodOddity(f"good{i}", raw(AT_MS), MODULE, (), "checkout", AT_MS, 1.5, "") for i in range(300)]
+    records: list[Record] = [*POISON, *GOOD_ODDITIES, *good]
+    rng.shuffle(records)
+    run = Run(small())
+    for first in range(0, len(records), size):
+        apply(run, batch_of_records(records[first : first + size], first))
+    bad = {offset: record for offset, record in enumerate(records) if isinstance(record, PoisonKind)}
+    assert [reject.offset for reject in run.rejected] == sorted(bad)
+    for reject in run.rejected:
+        kind = bad[reject.offset]
+        assert reject.reason == kind.reason, kind.name
+        untouched(reject, kind, reject.offset)
+    found = counted(run)
+    assert found.pop("checkout").total_requests == len(good)
+    assert set(found) == {oddity.module_id for oddity in GOOD_ODDITIES}
+    for oddity in GOOD_ODDITIES:
+        check_oddity(found[oddity.module_id], oddity)
+    assert run.ledger.applied == len(good) + len(GOOD_ODDITIES)
+    assert run.ledger.future == sum(kind.reason == "future_timestamp" for kind in POISON)
+    assert run.ledger.invalid == len(POISON) - run.ledger.future
+    assert run.ledger.forwarded == len(run.forwarded)
+
+
+FOREIGN: dict[str, bytes | None] = {"null": None, "empty": b"", "other": b"search", "prefix": b"checkou", "ff": b"\xff"}
+
+
+@pytest.mark.parametrize("key", FOREIGN.values(), ids=FOREIGN)
+def test_an_event_whose_key_is_not_its_module_is_forwarded_and_counts_only_where_it_arrives(key: bytes | None) -> None:
+    run = Run(small())
+    headers: tuple[tuple[Header, ...], ...] = ((("trace", b"x"),), (), ())
+    values = [raw(AT_MS, ',"unknown":1'), raw(AT_MS), raw(AT_MS, module_id='"search"')]
+    run.core.apply(batch_of(values, [key, MODULE, b"search"], first=5, headers=headers), CLOCK_MS)
+    run.cut()
+    (sent,) = run.forwarded
+    assert (sent.module_id, sent.value, sent.timestamp_ms) == ("checkout", values[0], 12)
+    assert sent.headers == (("trace", b"x"), ("modpulse.forwarded.from", b"events/3/5"))
+    assert (run.ledger.applied, run.ledger.forwarded) == (2, 1)
+    assert {module: record.total_requests for module, record in counted(run).items()} == {"checkout": 1, "search": 1}
+
+
+def test_always_forwards_every_good_event_and_no_bad_one() -> None:
+    run = Run(replace(small(), repartition="always"))
+    values = [raw(AT_MS), b"{garbage", raw(AT_MS, module_id='"search"'), raw(AT_MS, ',"labels":[]')]
+    apply(run, batch_of(values, [MODULE, MODULE, b"search", MODULE]))
+    assert [sent.module_id for sent in run.forwarded] == ["checkout", "search"]
+    assert [(reject.offset, reject.reason) for reject in run.rejected] == [(1, "undecodable"), (3, "invalid")]
+    assert run.core.ledgers["events"].forwarded == 2
+    assert run.core.ledgers["events"].applied == 0
+    assert run.core.ledgers["forwarded"].applied == 2
+
+
+def test_a_framed_event_is_forwarded_as_it_came() -> None:
+    run = Run(small())
+    value = b"\x00\x00\x00\x00\x07" + raw(AT_MS)
+    apply(run, batch_of([value], [None]))
+    assert [sent.value for sent in run.forwarded] == [value]
+    assert counted(run)["checkout"].total_requests == 1
+
+
+def test_the_limits_are_the_configured_ones_and_include_their_ends() -> None:
+    limits = Limits(max_record_bytes=150, max_labels=2, max_label_key_chars=3, max_label_value_chars=4)
+    run = Run(replace(small(), limits=limits))
+    bare = raw(AT_MS)
+    texts = ('{"abc":"1234"}', '{"a":"1","b":"2"}', '{"abcd":"1"}', '{"a":"12345"}', '{"a":"1","b":"2","c":"3"}')
+    values = [bare + b" " * (150 - len(bare)), bare + b" " * (151 - len(bare))]
+    values += [raw(AT_MS, f',"labels":{text}') for text in texts]
+    apply(run, batch_of(values, [MODULE] * len(values)))
+    assert [(reject.offset, reject.reason) for reject in run.rejected] == [
+        (1, "too_large"), (4, "invalid"), (5, "invalid"), (6, "invalid"),
+    ]  # fmt: skip
+    messages = [reject.message for reject in run.rejected]
+    for message, word in zip(messages, ("record_bytes", "key_chars", "value_chars", "max_labels"), strict=True):
+        assert word in message
+
+
+def test_an_event_may_be_as_far_in_the_future_as_configured_and_no_further() -> None:
+    run = Run(CoreConfig(WindowConfig(sizes=(("1s", 1_000),), max_future_ms=5_000)))
+    run.apply([Event("m", NOW_MS + 5_000), Event("m", NOW_MS + 5_001), Event("m", NOW_MS)], NOW_MS)
+    run.cut()
+    assert [(reject.offset, reject.reason) for reject in run.rejected] == [(1, "future_timestamp")]
+    assert run.core.stream_ms == NOW_MS + 5_000
+    assert (run.ledger.applied, run.ledger.future) == (2, 1)
+
+
+def test_tombstones_among_events_and_alone_are_dead_letters_without_a_value() -> None:
+    run = Run(small())
+    apply(run, batch_of([None], [MODULE]))
+    apply(run, batch_of([raw(AT_MS), None, raw(AT_MS), None], [MODULE, None, MODULE, b"\xff"], first=1))
+    assert [(r.offset, r.reason, r.key, r.value) for r in run.rejected] == [
+        (0, "undecodable", MODULE, None),
+        (2, "undecodable", None, None),
+        (4, "undecodable", b"\xff", None),
+    ]
+    assert counted(run)["checkout"].total_requests == 2
+
+
+def test_an_empty_batch_changes_nothing() -> None:
+    run = Run(small())
+    apply(run, batch_of([], []))
+    assert run.ledger.consumed == 0
+    assert run.core.offsets == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1970-01-01T00:00:00Z", 0),
+        ("1970-01-01T00:00:00.0009999Z", 0),
+        ("1970-01-01T00:00:00.001999999Z", 1),
+        ("1970-01-01T01:00:00+01:00", 0),
+        ("2000-02-29T23:59:59.999-00:30", 951_870_599_999),
+        ("2026-06-01t12:00:00.5z", AT_MS + 500),
+    ],
+)
+def test_rfc_3339_is_rounded_down_to_milliseconds(text: str, expected: int) -> None:
+    assert parse_timestamp(text) == expected
+
+
+@pytest.mark.parametrize("text", ["1969-12-31T23:59:59.999Z", "1970-01-01T00:30:00+01:00", "2026-06-01", "", "now"])
+def test_what_is_no_time_since_1970_is_invalid(text: str) -> None:
+    with pytest.raises(PoisonRecord, match="invalid"):
+        parse_timestamp(text)
+
+
+def test_control_and_bidi_characters_are_named_and_every_other_letter_is_welcome() -> None:
+    for character in [*BIDI_CONTROLS, *map(chr, [*range(32), *range(127, 160)])]:
+        fault = id_fault(f"a{character}b")
+        assert fault is not None
+        assert f"U+{ord(character):04X}" in fault
+    for text in ("süß", "קופה", "👨‍👩‍👧", "a|b", " ", "\u200d"):
+        assert id_fault(text) is None
+
+
+def test_the_other_module_takes_what_does_not_fit_and_no_count_is_lost() -> None:
+    rng = random.Random(3)
+    run = Run(replace(config_of((1, 2), 0, 1_000_000), limits=Limits(max_modules=5)))
+    events = [Event(f"m{rng.randrange(20)}", START_MS + i * 10, float(i), i % 3 > 0) for i in range(600)]
+    seen = list(dict.fromkeys(event.module for event in events))
+    for first in range(0, 600, 37):
+        run.apply(events[first : first + 37])
+    run.cut(everything=True)
+    names = {module: module if module in seen[:5] else "__other__" for module in seen}
+    expected = Counter((names[e.module], e.time // 1_000 * 1_000) for e in events)
+    totals = {
+        (key[0], key[2]): record.total_requests
+        for key, record in last_of_each(run.metrics).items()
+        if key[1] == "1s"
+    }
+    assert totals == expected
+    assert run.ledger.applied == 600
+    assert run.core.modules.tracked == 5
+    assert run.core.modules.overflowed == sum(names[event.module] == "__other__" for event in events)
+    assert run.core.modules.newest_overflow == next(e.module for e in reversed(events) if e.module not in seen[:5])
+
+
+def test_modules_without_a_code_of_their_own_keep_event_ids_of_their_own() -> None:
+    run = Run(replace(config_of((1,), 0, 1_000), limits=Limits(max_modules=1)))
+    events = [Event(module, START_MS, event_id="1") for module in ("m", "x", "y", "__other__", "x", "m", "y", "z")]
+    run.apply(events[:5])
+    run.apply(events[5:])
+    run.cut()
+    assert (run.ledger.applied, run.ledger.duplicate) == (5, 3)
+    assert counted(run)["__other__"].total_requests == 4
+
+
+def test_a_silent_module_gives_its_place_to_a_new_one_once_no_window_holds_it() -> None:
+    run = Run(replace(config_of((1, 4), 0, 2_000), limits=Limits(max_modules=1, module_expiry_ms=3_000)))
+    names = {}
+    for second in range(16):
+        run.apply([Event("a" if second == 0 else "b", START_MS + second * 1_000)])
+        run.cut(everything=True)
+        names[second] = run.metrics[-1].module_id
+    assert set(names.values()) == {"a", "__other__", "b"}
+    first = min(second for second, name in names.items() if name == "b")
+    assert all(name == "b" for second, name in names.items() if second >= first)
+    assert first > 6, "not while its window of 4 s can still change"
+
+
+@pytest.mark.parametrize("what", ["future", "labels", "timestamp", "forwarded"])
+def test_a_record_that_is_not_counted_takes_no_place_among_the_modules(what: str) -> None:
+    run = Run(replace(small(), limits=Limits(max_modules=1)))
+    name = '"nobody"'
+    value = {
+        "future": raw(AT_MS, module_id=name, timestamp=str(2 * AT_MS)),
+        "labels": raw(AT_MS, ',"labels":{"' + "k" * 99 + '":""}', module_id=name),
+        "timestamp": raw(AT_MS, module_id=name, timestamp='"yesterday"'),
+        "forwarded": raw(AT_MS, module_id=name),
+    }[what]
+    run.core.apply(batch_of([value], [b"somebody" if what == "forwarded" else b"nobody"]), CLOCK_MS)
+    run.core.apply(batch_of([raw(AT_MS)], [MODULE], first=1), CLOCK_MS)
+    run.cut()
+    assert run.ledger.applied == 1
+    assert set(counted(run)) == {"checkout"}
+
+
+def test_many_new_modules_that_are_all_forwarded_do_not_upset_the_windows() -> None:
+    run = Run(small())
+    run.core.apply(batch_of([raw(AT_MS)], [MODULE]), CLOCK_MS)
+    values = [raw(AT_MS, module_id=f'"m{i}"') for i in range(100)]
+    run.core.apply(batch_of(values, [b"elsewhere"] * 100, first=1), CLOCK_MS)
+    run.core.idle_until(CLOCK_MS, AT_MS, CLOCK_MS + 100_000)
+    run.cut()
+    assert [record.status for record in run.metrics] == ["final"]

@@ -1,0 +1,48 @@
+"""docs/metrics.md from `METRICS`, so that the page never says anything else than the worker exports.
+
+`python -m topology.metric_docs` writes the page; tests/unit/test_docs.py fails where it is out of date.
+"""
+
+from pathlib import Path
+
+from topology.instruments import METRICS, Metric, Name
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "metrics.md"
+
+_HEAD = """\
+# The worker's own metrics
+
+<!-- Made by `python -m topology.metric_docs` from topology/instruments.py; do not edit. -->
+
+`GET /metrics` on `metrics.bind` (`MODPULSE_METRICS__BIND`, loopback by default) answers in Prometheus' text format.
+`task` is the number of an input partition, or `system` for the second stage. Counters begin at zero with the process or
+when a task moves here; the ledger (`modpulse_records_total`) begins at what the restored position says. What a flush
+changes is exported after its transaction is committed, never before.
+
+| metric | kind | labels | what it says | when it moves |
+|---|---|---|---|---|
+"""
+
+_TAIL = """
+Beside it: `GET /livez` fails only when the main loop has not turned for a minute, whatever the broker does;
+`GET /readyz` fails until the worker has joined the group and restored its tasks, and while it takes over others.
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    return _HEAD + "".join(_row(name, metric) for name, metric in METRICS.items()) + _TAIL
+
+
+def _row(name: Name, metric: Metric) -> str:
+    labels = ", ".join(f"`{label}`" for label in metric.labels)
+    return f"| `{name}` | {metric.kind} | {labels} | {metric.help} | {metric.remedy} |\n"
+
+
+def main() -> None:
+    """Write the page into the checkout."""
+    PAGE.write_text(page(), "utf-8")
+
+
+if __name__ == "__main__":
+    main()
