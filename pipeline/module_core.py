@@ -22,7 +22,7 @@ from pipeline.windows.columns import Columns, Prepared, fold
 from pipeline.windows.emitter import Emitter, TaskState
 from pipeline.windows.tree import WindowTree
 from schemas.errors import PoisonRecord, StateIncompatible
-from schemas.partials import PartitionReport, encode_partial, partial_key
+from schemas.partials import ModulesSeen, PartitionReport, encode_partial, partial_key
 from schemas.state import CHUNK_MODULES, POSITION_KEY, IdSegment, Ledger, Position, decoder, pack, unpack_position
 
 VERSION = 1
@@ -254,7 +254,7 @@ class ModuleCore:
             self._larger_owed = False
         self._applied_since_cut = False
         partials = [Partial(partial_key(p), encode_partial(p)) for p in self._emitter.drain_partials()]
-        partials += self._report()
+        partials += self._members() + self._report()
         records = self._deleted
         self._deleted = []
         for block in state.tree:
@@ -262,6 +262,11 @@ class ModuleCore:
         records += self._other_state()
         outbox, state.outbox = state.outbox, Outbox()
         return Cut(outbox, partials, records, self._position())
+
+    def _members(self) -> list[Partial]:
+        partition = self._state.partition
+        seen = [ModulesSeen(VERSION, partition, *members) for members in self._state.modules.drain_members()]
+        return [Partial(partial_key(record), encode_partial(record)) for record in seen]
 
     def _report(self) -> list[Partial]:
         now = (self.stream_ms, self._idle)

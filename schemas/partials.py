@@ -53,7 +53,16 @@ class PartitionReport(Struct, frozen=True, tag="report", gc=False):
     idle: bool
 
 
-PartialRecord = SystemPartial | PartitionReport
+class ModulesSeen(Struct, frozen=True, tag="seen", gc=False):
+    """The modules of one chunk of a partition's registry, so that one that lives in two partitions is found out."""
+
+    v: int
+    partition: int
+    chunk: int
+    ids: list[str]
+
+
+PartialRecord = SystemPartial | PartitionReport | ModulesSeen
 
 encode_partial = msgspec.msgpack.Encoder().encode
 decode_partial = msgspec.msgpack.Decoder(PartialRecord).decode
@@ -63,6 +72,8 @@ def partial_key(record: PartialRecord) -> bytes:
     """Records of one key replace each other."""
     if isinstance(record, PartitionReport):
         return f"report|{record.partition}".encode()
+    if isinstance(record, ModulesSeen):
+        return f"seen|{record.partition}|{record.chunk}".encode()
     return f"partial|{record.size_ms}|{record.start_ms}|{record.partition}".encode()
 
 

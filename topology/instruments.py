@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from pipeline.module_core import ModuleCore
 from pipeline.outputs import Cut, total_ledger
+from pipeline.system.core import SystemCore
 from pipeline.task_core import TaskCore
 from schemas.state import Ledger
 
@@ -26,6 +27,7 @@ Name = Literal[
     "modpulse_stream_time_seconds",
     "modpulse_open_windows",
     "modpulse_modules",
+    "modpulse_split_modules",
     "modpulse_overflowed_events_total",
     "modpulse_remembered_ids",
     "modpulse_unremembered_ids_total",
@@ -53,7 +55,9 @@ class Metric:
 
 METRICS: dict[Name, Metric] = {
     "modpulse_records_total": Metric(
-        "counter", ("task", "topic", "outcome"), "The ledger: input records by where each one ended.",
+        "counter",
+        ("task", "topic", "outcome"),
+        "The ledger: input records by where each one ended.",
         "`invalid`, `late` or `future` rising: look at the dead letters and their headers.",
     ),
     "modpulse_batches_total": Metric(
@@ -63,10 +67,14 @@ METRICS: dict[Name, Metric] = {
         "counter", ("task",), "Time spent in the core.", "Near one second a second: add workers."
     ),
     "modpulse_flush_seconds": Metric(
-        "histogram", ("task",), "Duration of a flush: cut, transaction, commit.",
+        "histogram",
+        ("task",),
+        "Duration of a flush: cut, transaction, commit.",
         "Above flush_interval: the broker is slow, or flush_interval too short.",
     ),
-    "modpulse_flush_records_total": Metric("counter", ("task",), "Records written by flushes.", "For capacity planning."),
+    "modpulse_flush_records_total": Metric(
+        "counter", ("task",), "Records written by flushes.", "For capacity planning."
+    ),
     "modpulse_early_flushes_total": Metric(
         "counter", ("task",), "Flushes forced by limits.max_buffered_bytes.", "Rising: shorten flush_interval."
     ),
@@ -77,22 +85,40 @@ METRICS: dict[Name, Metric] = {
         "gauge", ("task",), "Changelog records read by the newest restore.", "Many more than keys: compaction lags."
     ),
     "modpulse_lag_records": Metric(
-        "gauge", ("task", "topic"), "Records between the position and the end of the input.",
+        "gauge",
+        ("task", "topic"),
+        "Records between the position and the end of the input.",
         "Growing: add workers (up to the partition count), or look for a slow broker.",
     ),
     "modpulse_stream_time_seconds": Metric(
         "gauge", ("task",), "Stream time, seconds since 1970.", "Behind the wall clock while lag is 0: senders' clocks."
     ),
-    "modpulse_open_windows": Metric("gauge", ("task",), "Windows that can still change.", "Bounded by the configuration."),
+    "modpulse_open_windows": Metric(
+        "gauge", ("task",), "Windows that can still change.", "Bounded by the configuration."
+    ),
     "modpulse_modules": Metric(
         "gauge", ("task",), "Modules tracked.", "At limits.max_modules new ones are counted under __other__."
     ),
-    "modpulse_overflowed_events_total": Metric(
-        "counter", ("task",), "Events counted under __other__.", "Find the sender of ever new module ids (it is in the log)."
+    "modpulse_split_modules": Metric(
+        "gauge",
+        ("task",),
+        "Modules whose events come in on more than one partition.",
+        'Producers hash keys differently: set repartition = "always".',
     ),
-    "modpulse_remembered_ids": Metric("gauge", ("task",), "Event ids held for duplicate suppression.", "16 to 64 bytes each."),
+    "modpulse_overflowed_events_total": Metric(
+        "counter",
+        ("task",),
+        "Events counted under __other__.",
+        "Find the sender of ever new module ids (it is in the log).",
+    ),
+    "modpulse_remembered_ids": Metric(
+        "gauge", ("task",), "Event ids held for duplicate suppression.", "16 to 64 bytes each."
+    ),
     "modpulse_unremembered_ids_total": Metric(
-        "counter", ("task",), "Event ids over dedup.max_ids_per_pane.", "Duplicates of these are not found: raise the limit."
+        "counter",
+        ("task",),
+        "Event ids over dedup.max_ids_per_pane.",
+        "Duplicates of these are not found: raise the limit.",
     ),
     "modpulse_buffered_bytes": Metric("gauge", ("task",), "Outputs waiting for the next flush.", "See early flushes."),
     "modpulse_idle": Metric("gauge", ("task",), "1 while stream time follows the wall clock.", "The input is silent."),
@@ -103,13 +129,18 @@ METRICS: dict[Name, Metric] = {
     "modpulse_refused_alerts_total": Metric(
         "counter", ("task",), "Alerts not raised: too many were active.", "A rule matches everything: narrow it."
     ),
-    "modpulse_rebalances_total": Metric("counter", (), "Rebalances taken part in.", "Often: set kafka.group_instance_id."),
+    "modpulse_rebalances_total": Metric(
+        "counter", (), "Rebalances taken part in.", "Often: set kafka.group_instance_id."
+    ),
     "modpulse_tasks": Metric("gauge", (), "Tasks open here.", "0 on a ready worker: more workers than partitions."),
     "modpulse_input_lost_records_total": Metric(
         "counter", ("task",), "Records deleted by retention before they were read.", "Raise the input's retention."
     ),
     "modpulse_rejected_records_total": Metric(
-        "counter", ("task", "reason"), "Late and dead letters by reason.", "Look at the records on the dlq and late topics."
+        "counter",
+        ("task", "reason"),
+        "Late and dead letters by reason.",
+        "Look at the records on the dlq and late topics.",
     ),
 }
 
@@ -162,6 +193,8 @@ class Instruments:
         for (rule, reason), count in counters.failures.items():
             self._raise_to("modpulse_rule_failures_total", count, task, rule, reason)
         self._raise_to("modpulse_refused_alerts_total", counters.refused, task)
+        if isinstance(core, SystemCore):
+            self._gauges["modpulse_split_modules"].labels(task).set(len(core.homes.split))
         if isinstance(core, ModuleCore):
             self._gauges["modpulse_modules"].labels(task).set(core.modules.tracked)
             self._raise_to("modpulse_overflowed_events_total", core.modules.overflowed, task)

@@ -78,7 +78,6 @@ class LiveView:
             if self._system is None or _supersedes(record, self._system):
                 self._system = record
             return
-        self._newest = max(self._newest, record.window_start)
         known_metrics = self._modules.get(record.module_id)
         if known_metrics is None or _supersedes(record, known_metrics):
             self._modules[record.module_id] = record
@@ -96,6 +95,7 @@ class LiveView:
         for alert in self.firing:
             if alert.module_id is not None:
                 firing.setdefault(alert.module_id, []).append(alert.alertname)
+        self._newest = max((record.window_start for record in self._modules.values()), default=0)
         self._forget(firing)
         found = [self._row(record, tuple(firing.get(record.module_id, ()))) for record in self._modules.values()]
         return sorted(found, key=_badness)
@@ -189,10 +189,12 @@ class LiveView:
 
 
 def _supersedes(record: ModuleMetrics | AggregatedMetrics, known: ModuleMetrics | AggregatedMetrics) -> bool:
-    """Whether to show a record instead of the one known: a newer window only once it says something."""
+    """Whether to show a record instead of the one known: what says something first, then the newer."""
     if record.window_start == known.window_start:
         return record.revision >= known.revision
-    return record.window_start > known.window_start and (_tells(record) or not _tells(known))
+    if _tells(record) != _tells(known):
+        return _tells(record)
+    return record.window_start > known.window_start
 
 
 def _tells(record: ModuleMetrics | AggregatedMetrics) -> bool:

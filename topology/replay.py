@@ -1,6 +1,7 @@
 """The core over a file of events, without a broker: what `publish` and a worker would have made of it.
 
-Guarantee: the same lines, configuration and `now_ms` give the same cuts, however the lines come in batches.
+Guarantee: the same lines, configuration and `now_ms` give the same cuts, however the lines come in batches
+(but for the order of the state records within a cut, which has no meaning).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -91,6 +92,7 @@ def replay(
     now_ms: int,
     drain: bool = False,
     batch_records: int = 4_096,
+    cut_records: int = CUT_RECORDS,
 ) -> Iterator[Step]:
     """Run the cores of all partitions over the lines; each partition's last step holds everything it still owed.
 
@@ -102,6 +104,7 @@ def replay(
         now_ms: the wall clock: for events from the future, and what the records say in `last_updated`.
         drain: at the end, close every window that holds an event.
         batch_records: how many lines a core takes at once; no effect on what comes out.
+        cut_records: after how many lines of a partition its core is cut; decides which provisional records there are.
     """
     parts = [
         _Partition(ModuleCore(config, rules, partition=number, partitions=partitions), number, now_ms)
@@ -111,7 +114,7 @@ def replay(
         key = key_of(line)
         part = parts[partition_for(key, partitions)]
         part.add(key, line)
-        if part.since_cut == CUT_RECORDS:
+        if part.since_cut == cut_records:
             part.apply()
             part.since_cut = 0
             yield _cut(part, parts, now_ms)

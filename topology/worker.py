@@ -284,6 +284,15 @@ class Worker:
                     one_of_them=task.core.modules.newest_overflow,
                 )
                 self._overflowed[name] = task.core.modules.overflowed
+            if isinstance(task.core, SystemCore) and task.core.homes.split:
+                module_id, partitions = next(iter(task.core.homes.split.items()))
+                log.warning(
+                    "modules come in on more than one partition, so their records contradict each other",
+                    modules=len(task.core.homes.split),
+                    one_of_them=module_id,
+                    partitions=sorted(partitions),
+                    remedy='let all producers use the same partitioner, or set repartition = "always"',
+                )
 
     async def _look(self, consumer: BatchConsumer, tasks: list[Task], silent: list[Task]) -> None:
         asked = [TP(topic, task.spec.partition) for task in tasks for topic in task.spec.sources]

@@ -40,6 +40,7 @@ class Modules:
         self._free: list[int] = []
         self.generation = 0
         self.dirty: set[int] = set()
+        self.changed_members: set[int] = set()
         self.overflowed = 0
         self.newest_overflow = ""
 
@@ -71,6 +72,7 @@ class Modules:
             self.ids.append(module_id)
         self._place(code, module_id)
         self.dirty.add(code // CHUNK_MODULES)
+        self.changed_members.add(code // CHUNK_MODULES)
         return code
 
     def _place(self, code: int, module_id: str) -> None:
@@ -112,7 +114,15 @@ class Modules:
             self.chains[:, code] = 0
             self._free.append(code)
             self.dirty.add(code // CHUNK_MODULES)
+            self.changed_members.add(code // CHUNK_MODULES)
         return gone
+
+    def drain_members(self) -> list[tuple[int, list[str]]]:
+        """(chunk, ids) of every chunk in which a module appeared or expired since the last drain."""
+        chunks = sorted(self.changed_members)
+        self.changed_members.clear()
+        slices = (self.ids[max(chunk * CHUNK_MODULES, 1) : (chunk + 1) * CHUNK_MODULES] for chunk in chunks)
+        return [(chunk, [i for i in ids if i is not None]) for chunk, ids in zip(chunks, slices, strict=True)]
 
     def drain(self) -> list[tuple[int, bytes]]:
         """(chunk, record) of every chunk changed since the last drain."""

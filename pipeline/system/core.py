@@ -16,13 +16,14 @@ from pipeline.keys import system_window
 from pipeline.outputs import Cut, Emitted, Outbox, StateRecord
 from pipeline.render import WindowText, encode
 from pipeline.system.changelog import check_position, decode_record, decode_window_state, position_of
+from pipeline.system.homes import ModuleHomes
 from pipeline.system.merge import aggregate
 from pipeline.system.progress import Progress
 from pipeline.system.window import SystemWindow
 from pipeline.system.windows import SystemWindows
 from schemas.errors import StateIncompatible
 from schemas.metrics import AggregatedMetrics, Completeness, WindowStatus
-from schemas.partials import PartitionReport, SystemPartial, partial_key
+from schemas.partials import ModulesSeen, PartitionReport, SystemPartial, partial_key
 from schemas.state import POSITION_KEY, Ledger, Position, unpack_position
 
 
@@ -39,6 +40,7 @@ class SystemCore:
         alerts: the rules of scope `system`.
         dropped_open: windows dropped before their time because more than `limits.max_open_windows` were open.
         ignored_partials: partials that came for windows dropped before.
+        homes: which partition each module lives in.
     """
 
     def __init__(self, config: CoreConfig, rules: Sequence[Rule] = ()) -> None:
@@ -51,6 +53,7 @@ class SystemCore:
         self.ignored_partials = 0
         self._ticker = AlertTicker(self.alerts, config.windows)
         self._progress = Progress()
+        self.homes = ModuleHomes()
         self._windows = SystemWindows(config.windows)
         self._outbox = Outbox()
         self._changes: dict[bytes, bytes | None] = {}
@@ -97,6 +100,9 @@ class SystemCore:
                 self._changes[partial_key(record)] = value
                 self._progress.note(record)
                 self._advance(now_ms)
+            elif isinstance(record, ModulesSeen):
+                self._changes[partial_key(record)] = value
+                self.homes.note(record)
             else:
                 self._take(record, value, now_ms)
         ledger.consumed += len(batch)
@@ -210,10 +216,12 @@ class SystemCore:
             StateIncompatible: the state does not fit this build or this configuration.
         """
         kind, _, rest = key.partition(b"|")
-        if kind in (b"partial", b"report"):
+        if kind in (b"partial", b"report", b"seen"):
             record = decode_record(value, f"the changelog record {key!r}")
             if isinstance(record, PartitionReport):
                 self._progress.note(record)
+            elif isinstance(record, ModulesSeen):
+                self.homes.note(record)
             else:
                 window = self._windows.open(record.size_ms, record.start_ms)
                 window.partials[record.partition] = record

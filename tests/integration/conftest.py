@@ -1,7 +1,7 @@
 """Fixtures of the tests that run real workers."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -12,13 +12,22 @@ from topology.devbroker import Broker
 MakeFleet = Callable[..., Fleet]
 
 
+@pytest.fixture(scope="session")
+def warm_broker(broker: Broker) -> Broker:
+    """The broker after its first consumer group: until then workers rightly complain that there is no coordinator."""
+    with Fleet(broker.bootstrap_servers, Path(), {}) as fleet:
+        fleet.committed(fleet.input)
+    return broker
+
+
 @pytest.fixture
-def make_fleet(broker: Broker, tmp_path: Path) -> Iterator[MakeFleet]:
-    """Makes applications of this test's own: `make_fleet(windows__grace="500ms")`; their workers end with the test."""
+def make_fleet(warm_broker: Broker, tmp_path: Path) -> Iterator[MakeFleet]:
+    """Makes applications of this test's own: `make_fleet(SMALL, windows__grace="0")`; their workers end with the test."""
     with contextlib.ExitStack() as stack:
 
-        def make(*, topics: bool = True, **environment: str) -> Fleet:
-            fleet = stack.enter_context(Fleet(broker.bootstrap_servers, tmp_path, environment))
+        def make(base: Mapping[str, str] | None = None, *, topics: bool = True, **environment: str) -> Fleet:
+            settings = {**(base or {}), **environment}
+            fleet = stack.enter_context(Fleet(warm_broker.bootstrap_servers, tmp_path, settings))
             if topics:
                 fleet.create_topics()
             return fleet

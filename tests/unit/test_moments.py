@@ -39,8 +39,8 @@ def figures(values: list[float]) -> tuple[float, float]:
 def deviation(values: list[float]) -> Decimal:
     """The population standard deviation, to 50 places."""
     exact = [Fraction(v) for v in values]
-    average = sum(exact) / len(exact)
-    variance = sum((v - average) ** 2 for v in exact) / len(exact)
+    average = sum(exact, Fraction()) / len(exact)
+    variance = sum(((v - average) * (v - average) for v in exact), Fraction()) / len(exact)
     return (Decimal(variance.numerator) / Decimal(variance.denominator)).sqrt()
 
 
@@ -123,7 +123,9 @@ def test_the_deviation_is_right_where_one_pass_in_doubles_is_not(values: list[fl
     assert math.isclose(figures(values)[1], statistics.pstdev(map(Fraction, values)), rel_tol=1e-15)
 
 
-@pytest.mark.parametrize("values", [[0.001, 0.002, 0.003], [123.456] * 99 + [123.457], [0.1, 1e6], [2.0**-11, 2.0**-10]])
+@pytest.mark.parametrize(
+    "values", [[0.001, 0.002, 0.003], [123.456] * 99 + [123.457], [0.1, 1e6], [2.0**-11, 2.0**-10]]
+)
 def test_the_variance_of_fractions_is_right_but_for_the_last_place_of_the_squares(values: list[float]) -> None:
     truth = deviation(values) ** 2
     assert abs(Decimal(figures(values)[1]) ** 2 - truth) <= truth * Decimal("1e-15") + Decimal(2) ** -63

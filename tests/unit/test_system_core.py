@@ -354,7 +354,7 @@ def rule(name: str, window: str, for_ms: int) -> Rule:
 
 RULES = (rule("Busy", "10s", 0), rule("StillBusy", "30s", 30_000))
 HASTY = CoreConfig(
-    WindowConfig(SIZES, GRACE, 20_000, emit_interval_ms=3_000), limits=replace(Limits(), max_open_windows=12)
+    WindowConfig(SIZES, GRACE, 20_000, emit_interval_ms=3_000), limits=replace(Limits(), max_open_windows=9)
 )
 
 any_partial = st.builds(
@@ -376,7 +376,7 @@ any_partial = st.builds(
 any_report = st.builds(
     lambda partition, stream, idle: report(partition, stream, idle=idle, of=3),
     st.integers(0, 2),
-    st.none() | st.integers(BASE, BASE + 200_000),
+    st.none() | st.integers(BASE, BASE + 100_000) | st.integers(BASE + 100_000, BASE + 300_000),
     st.booleans(),
 )
 record_lists = st.lists(st.one_of(any_partial, any_report), min_size=1, max_size=60)
@@ -404,6 +404,7 @@ def test_a_restart_at_any_cut_changes_nothing(records: list[PartialRecord], ever
         if number in stops:
             stopped.core = stopped.restarted(HASTY, RULES)
             assert stopped.core.open_windows == straight.core.open_windows
+            assert stopped.core.owes == straight.core.owes
     for everything in (False, True):
         now_ms += 800
         assert outcome(straight.core.cut(now_ms, everything=everything)) == outcome(
@@ -528,14 +529,38 @@ def test_a_partial_that_only_says_final_makes_no_record() -> None:
     assert run.cut() == []
 
 
-def test_a_partial_for_a_dropped_window_is_ignored_and_counted() -> None:
+def test_a_window_is_kept_for_grace_and_corrections_then_its_partials_are_ignored_and_counted() -> None:
     run = Run()
-    run.feed(partial(0), *(report(p, BASE + 10_000 + GRACE + CORRECTIONS) for p in (0, 1)))
+    over = BASE + 10_000 + GRACE + CORRECTIONS
+    run.feed(partial(0), report(0, over - 1), report(1, over))
     assert [r["status"] for r in run.cut()] == ["final"]
-    run.feed(partial(1))
-    assert run.cut() == []
-    assert (run.core.open_windows, run.core.ignored_partials) == (0, 1)
-    assert run.restarted(CONFIG, ()).ignored_partials == 1
+    run.feed(partial(1, requests=5))
+    assert [(r["status"], r["total_requests"]) for r in run.cut()] == [("corrected", 15)]
+    run.feed(partial(1, requests=6), report(0, over))
+    assert [(r["status"], r["total_requests"]) for r in run.cut()] == [("corrected", 16)]
+    assert run.core.open_windows == 0
+    run.core = run.restarted(CONFIG, ())
+    run.feed(partial(1), partial(1, BASE - 10_000), partial(1, BASE + 10_000))
+    assert [(r["window_start"], r["status"]) for r in run.cut()] == [(BASE + 10_000, "corrected")]
+    assert (run.core.open_windows, run.core.ignored_partials) == (1, 2)
+    assert run.restarted(CONFIG, ()).ignored_partials == 2
+
+
+def test_a_window_that_never_opened_is_over_like_the_others() -> None:
+    run = Run()
+    run.feed(*(report(p, BASE + 10_000 + GRACE + CORRECTIONS) for p in (0, 1)), partial(0))
+    assert (run.cut(), run.core.ignored_partials) == ([], 1)
+
+
+def test_windows_that_end_together_close_by_end_then_size() -> None:
+    run = Run(SystemCore(CONFIG, [rule("A", "10s", 0), rule("B", "30s", 0)]))
+    minute = BASE - BASE % 60_000
+    small = [partial(0, minute + start) for start in (40_000, 50_000, 20_000)]
+    run.feed(partial(0, minute, 10, 60_000), partial(0, minute + 30_000, 10, 30_000), *small)
+    run.feed(report(0, minute + 100_000), report(1, None, idle=True))
+    closed = [(r["window_end"] - minute, r["window"]) for r in run.cut()]
+    assert closed == [(30_000, "10s"), (50_000, "10s"), (60_000, "10s"), (60_000, "30s"), (60_000, "1m")]
+    assert [a["alertname"] for a in run.alerts[:1]] == ["A"]
 
 
 def test_the_oldest_window_is_dropped_when_too_many_are_open() -> None:

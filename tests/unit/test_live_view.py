@@ -1,0 +1,156 @@
+"""The live view: the newest window that tells something, the worst first, safe for a terminal and no taller than it."""
+
+import io
+import json
+
+import pytest
+from msgspec.structs import replace
+
+from pipeline.alerts.fields import EXAMPLE_MODULE, EXAMPLE_SYSTEM
+from schemas.alerts import Alert, AlertStatus
+from schemas.metrics import Health, HealthLevel, ModuleMetrics, WindowStatus
+from topology.live_screen import live_screen
+from topology.live_view import LiveView
+
+START_MS = 1_700_000_040_000
+
+
+def metrics(
+    module_id: str,
+    number: int = 0,
+    *,
+    status: WindowStatus = "final",
+    health: HealthLevel = "healthy",
+    score: float = 100.0,
+    revision: int = 1,
+    total: int = 600,
+) -> ModuleMetrics:
+    start = START_MS + number * 60_000
+    return replace(
+        EXAMPLE_MODULE,
+        module_id=module_id,
+        window_start=start,
+        window_end=start + 60_000,
+        status=status,
+        revision=revision,
+        total_requests=total,
+        health=Health(health, score, []),
+        last_updated=start + 5_000,
+    )
+
+
+def alert(module_id: str | None, status: AlertStatus, revision: int = 1, starts_at: int = START_MS) -> Alert:
+    return Alert(
+        f"of-{module_id}",
+        "Errors",
+        status,
+        "critical",
+        module_id,
+        {},
+        {},
+        1.0,
+        0.5,
+        starts_at,
+        None,
+        starts_at,
+        "",
+        revision,
+    )
+
+
+def view_of(*records: ModuleMetrics | Alert) -> LiveView:
+    view = LiveView("1m")
+    for record in records:
+        view.take(record)
+    return view
+
+
+def test_the_worst_module_comes_first_and_silent_ones_last() -> None:
+    view = view_of(
+        metrics("silent", 0, health="critical"),
+        metrics("fine", 3),
+        metrics("alerted", 3),
+        metrics("worse", 3, health="critical", score=10),
+        metrics("bad", 3, health="critical", score=40),
+        metrics("so-so", 3, health="degraded", score=70),
+        alert("alerted", "firing"),
+    )
+    assert [row.module_id for row in view.rows()] == ["worse", "bad", "so-so", "alerted", "fine", "silent"]
+    assert [row.health for row in view.rows()][-1] == "silent"
+
+
+def test_records_may_come_twice_and_in_any_order() -> None:
+    view = view_of(metrics("m", 1, revision=3, total=9), metrics("m", 1, revision=2, total=5), metrics("m", 0, total=1))
+    assert view.rows()[0].rate == pytest.approx(9 / 60)
+
+
+def test_a_window_that_has_hardly_begun_does_not_hide_the_last_final_one() -> None:
+    early = metrics("m", 2, status="provisional", total=3)
+    view = view_of(metrics("m", 1, total=600), early)
+    assert view.rows()[0].rate == pytest.approx(10)
+    telling = replace(early, last_updated=early.window_start + 30_000, total_requests=600, revision=2)
+    view.take(telling)
+    assert view.rows()[0].rate == pytest.approx(20)
+
+
+def test_only_the_asked_for_window_is_shown() -> None:
+    assert view_of(replace(metrics("m"), window="5m")).rows() == []
+
+
+def test_an_alert_is_shown_until_it_resolves_and_again_in_its_next_life() -> None:
+    view = view_of(metrics("m"), alert("m", "firing", 2), alert("m", "pending", 1))
+    assert view.rows()[0].alerts == ("Errors",)
+    view.take(alert("m", "resolved", 3))
+    assert view.rows()[0].alerts == ()
+    view.take(alert("m", "firing", 1, starts_at=START_MS + 90_000_000))
+    assert view.rows()[0].alerts == ("Errors",)
+
+
+def test_a_module_that_was_silent_for_long_leaves_unless_it_has_an_alert() -> None:
+    view = view_of(metrics("gone"), metrics("alerted"), alert("alerted", "firing"), metrics("now", 100))
+    assert [row.module_id for row in view.rows()] == ["now", "alerted"]
+
+
+@pytest.mark.parametrize("height", [10, 24, 60])
+def test_the_table_fits_the_terminal_and_says_how_many_are_missing(height: int) -> None:
+    from rich.console import Console
+
+    view = view_of(*(metrics(f"module-{n:02}-" + "x" * n * 4) for n in range(40)), alert(None, "firing"))
+    view.take(EXAMPLE_SYSTEM)
+    out = io.StringIO()
+    Console(file=out, width=60, height=height).print(view.table(height))
+    shown = out.getvalue().splitlines()
+    assert len(shown) < height
+    assert ("more modules" in out.getvalue()) == (height < 45)
+
+
+def test_nothing_a_module_is_called_reaches_the_terminal() -> None:
+    from rich.console import Console
+
+    view = view_of(metrics("\x1b[2Jevil\u202e\n[red]m[/red]"))
+    out = io.StringIO()
+    Console(file=out, width=150).print(view.table(20))
+    for text in (out.getvalue(), view.plain()):
+        assert "\x1b[2J" not in text
+        assert "\u202e" not in text
+        assert "[red]m[/red]" in text
+
+
+def test_plain_text_and_json_say_the_same() -> None:
+    view = view_of(metrics("m", health="degraded", score=60), alert("m", "firing"))
+    view.take(EXAMPLE_SYSTEM)
+    lines = view.plain().splitlines()
+    assert lines[0].startswith("system healthy (97), 200 req/s")
+    assert lines[2].split() == ["m", "10.0", "2.00", "35", "120", "300", "degraded", "Errors"]
+    answer = json.loads(view.as_json())
+    assert answer["modules"][0]["health"] == "degraded"
+    assert answer["system"]["module_count"] == 20
+    assert [one["alertname"] for one in answer["firing"]] == ["Errors"]
+
+
+def test_elsewhere_than_on_a_terminal_it_is_shown_as_lines_and_not_more_often_than_asked() -> None:
+    out = io.StringIO()
+    with live_screen(view_of(metrics("m")), every_s=60, stream=out) as screen:
+        screen.show()
+        screen.show()
+    assert out.getvalue() == view_of(metrics("m")).plain()

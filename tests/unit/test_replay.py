@@ -1,0 +1,160 @@
+"""Replay: the same cuts however the lines come in batches, everything closed by a drain, and publish's partitions."""
+
+import gzip
+import json
+from itertools import islice
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.alerts.rules import load_rules
+from pipeline.config import CoreConfig, WindowConfig
+from pipeline.outputs import total_ledger
+from schemas.errors import ConfigError
+from schemas.state import Ledger
+from tests.poison import POISON
+from tests.truth import partition_of as true_partition_of
+from topology.event_key import key_of, partition_for
+from topology.json_lines import read_lines
+from topology.replay import Step, replay
+from topology.traffic import ErrorBurst, TrafficPlan, events
+
+START_MS = 1_700_000_000_000
+NOW_MS = START_MS + 3_600_000
+WINDOWS = WindowConfig(sizes=(("5s", 5_000), ("15s", 15_000), ("20s", 20_000)), grace_ms=2_000, corrections_ms=6_000)
+CONFIG = CoreConfig(windows=WINDOWS)
+RULES = load_rules(
+    '[[rule]]\nname = "Errors"\nwindow = "5s"\nexpression = "error_rate > threshold"\nthreshold = 0.5\n', "test", ["5s"]
+)
+
+
+def lines(count: int, seed: int = 1, disorder_ms: int = 0) -> list[bytes]:
+    burst = ErrorBurst(5, 10, 0.5, 0.9)
+    plan = TrafficPlan(10, 5, seed, error_burst=burst, disorder_ms=disorder_ms, duplicates=0.05, bad=0.05, gauges=0.3)
+    return [record.value for record in islice(events(plan, START_MS), count)]
+
+
+def run(source: list[bytes], partitions: int = 3, *, drain: bool = False, batch: int = 4_096) -> list[Step]:
+    steps = replay(
+        source, CONFIG, RULES, partitions=partitions, now_ms=NOW_MS, drain=drain, batch_records=batch, cut_records=40
+    )
+    return list(steps)
+
+
+def ledger_of(steps: list[Step]) -> Ledger:
+    newest = {step.partition: total_ledger(step.cut.position.ledger) for step in steps}
+    assert all(ledger.balanced for ledger in newest.values())
+    return total_ledger({str(partition): ledger for partition, ledger in newest.items()})
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    count=st.integers(0, 400),
+    seed=st.integers(0, 1_000),
+    disorder_ms=st.sampled_from([0, 3_000, 30_000]),
+    partitions=st.integers(1, 4),
+    batch=st.integers(1, 60),
+    drain=st.booleans(),
+)
+def test_the_size_of_batches_never_changes_what_comes_out(
+    count: int, seed: int, disorder_ms: int, partitions: int, batch: int, drain: bool
+) -> None:
+    source = lines(count, seed, disorder_ms)
+    whole = run(source, partitions, drain=drain)
+    parts = run(source, partitions, drain=drain, batch=batch)
+    assert [step.partition for step in parts] == [step.partition for step in whole]
+    for part, other in zip(parts, whole, strict=True):
+        assert part.cut.outbox == other.cut.outbox
+        assert part.cut.partials == other.cut.partials
+        assert part.cut.position == other.cut.position
+        assert sorted(part.cut.state) == sorted(other.cut.state)  # state records of one cut have no order
+
+
+def test_a_drain_makes_the_last_record_of_every_window_final_and_resolves_every_alert() -> None:
+    source = lines(300)
+    last: dict[tuple[str, str, int], str] = {}
+    alerts: dict[str, str] = {}
+    for step in run(source, drain=True):
+        for emitted in step.cut.outbox.emitted:
+            record = json.loads(emitted.value)
+            if emitted.role == "module_metrics":
+                last[record["module_id"], record["window"], record["window_start"]] = record["status"]
+                assert record["last_updated"] == NOW_MS
+            elif emitted.role == "module_alerts":
+                alerts[record["fingerprint"]] = record["status"]
+    assert set(last.values()) == {"final"}
+    assert set(alerts.values()) == {"resolved"}
+    opened = {
+        emitted.key
+        for step in run(source)
+        for emitted in step.cut.outbox.emitted
+        if json.loads(emitted.value).get("status") == "provisional"
+    }
+    assert opened
+    assert opened <= {b"%s|%s|%d" % (m.encode(), w.encode(), s) for m, w, s in last}
+
+
+def test_a_drain_also_closes_windows_that_end_after_the_clock() -> None:
+    steps = list(replay(lines(50), CONFIG, partitions=1, now_ms=START_MS, drain=True))
+    final = [json.loads(e.value) for e in steps[-1].cut.outbox.emitted]
+    assert final
+    assert {record["status"] for record in final} == {"final"}
+
+
+def test_every_record_is_in_the_ledger_and_every_bad_one_is_rejected_untouched() -> None:
+    bad = [kind.value for kind in POISON if kind.value and not kind.value.isspace() and not kind.headers]
+    steps = run([*lines(200), *bad])
+    ledger = ledger_of(steps)
+    rejected = [record.value for step in steps for record in step.cut.outbox.rejected]
+    assert ledger.consumed == 200 + len(bad)
+    assert ledger.late == 0
+    assert set(bad) <= set(rejected)
+    assert len(rejected) == ledger.invalid + ledger.future
+
+
+def test_an_event_that_publish_could_not_key_is_forwarded_to_the_partition_of_its_module() -> None:
+    event = b'{"module_id":"checkout","timestamp":%d,"success":true,"response_time_ms":1}' % START_MS
+    framed = b"\x00\x00\x00\x00\x07" + event
+    steps = run([framed], 4)
+    ledger = ledger_of(steps)
+    assert (ledger.consumed, ledger.forwarded, ledger.applied) == (2, 1, 1)
+    home = true_partition_of("checkout", 4)
+    assert {step.partition for step in steps if step.cut.outbox.emitted} == {home}
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), st.integers(1, 64))
+def test_a_line_goes_where_kafkas_default_partitioner_sends_its_module(module_id: str, partitions: int) -> None:
+    key = key_of(json.dumps({"x": [1], "module_id": module_id}).encode())
+    assert key == module_id.encode()
+    assert partition_for(key, partitions) == true_partition_of(module_id, partitions)
+
+
+NAMELESS = (
+    *(b"", b"[]", b"{}", b"null", b'"a"', b"[" * 50_000, b'{"module_id":"a"'),
+    *(b'{"module_id":5}', b'{"module_id":""}', b'{"module_id":"\xff"}', b'{"module_id":"\\ud800"}'),
+    b'{"data":{"module_id":"a"}}',
+)
+
+
+@pytest.mark.parametrize("line", NAMELESS)
+def test_a_line_that_names_no_module_has_no_key_and_goes_to_partition_0(line: bytes) -> None:
+    assert key_of(line) is None
+    assert partition_for(None, 7) == 0
+
+
+def test_lines_are_read_plain_or_packed_without_blank_ones_and_otherwise_untouched(tmp_path: Path) -> None:
+    text = b'{"a": 1} \r\n\n  \n\xff\x0b{"b"\x85: 2}\r{"c"}\nlast'
+    want = [b'{"a": 1} ', b'\xff\x0b{"b"\x85: 2}\r{"c"}', b"last"]
+    (tmp_path / "plain").write_bytes(text)
+    (tmp_path / "packed").write_bytes(gzip.compress(text))
+    assert list(read_lines(tmp_path / "plain")) == want
+    assert list(read_lines(tmp_path / "packed")) == want
+
+
+def test_a_file_that_cannot_be_read_to_its_end_is_a_usage_error(tmp_path: Path) -> None:
+    (tmp_path / "cut.gz").write_bytes(gzip.compress(b"{}\n" * 1_000)[:-12])
+    for name in ("absent", "cut.gz", "."):
+        with pytest.raises(ConfigError, match="cannot read"):
+            list(read_lines(tmp_path / name))
