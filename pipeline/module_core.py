@@ -31,8 +31,8 @@ MAX_BATCH_RECORDS = 1 << 18
 
 
 def fingerprint(config: CoreConfig) -> str:
-    """What the state depends on: window sizes and sketch accuracy."""
-    return "sizes=" + ",".join(str(size) for _, size in config.windows.sizes) + f";alpha={ALPHA}"
+    """What the state depends on: window names and sizes, and sketch accuracy."""
+    return "sizes=" + ",".join(f"{name}:{size}" for name, size in config.windows.sizes) + f";alpha={ALPHA}"
 
 
 class ModuleCore:
@@ -50,7 +50,7 @@ class ModuleCore:
         windows = config.windows
         self._partitions = partitions
         self._keep_ms = windows.grace_ms + windows.corrections_ms
-        modules = Modules(config.limits.max_modules, len(windows.sizes))
+        modules = Modules(config.limits.max_modules, len(windows.sizes), config.limits.module_expiry_ms)
         tree = WindowTree([size for _, size in windows.sizes])
         self._state = TaskState(windows, partition, tree, modules, Profiles(config.health), Outbox())
         self._profiled = -1
@@ -64,6 +64,7 @@ class ModuleCore:
         self._applied_since_cut = False
         self._larger_owed = False
         self._idle = False
+        self._expire_before_ms: int | None = None
         self._reported: tuple[int | None, bool] | None = None
         self.stream_ms: int | None = None
         self.ledgers: dict[str, Ledger] = {}
@@ -102,6 +103,7 @@ class ModuleCore:
             batch: records in offset order, following the ones applied before.
             now_ms: the wall clock.
         """
+        self._expire()
         for low in range(0, len(batch), MAX_BATCH_RECORDS):
             part = batch if len(batch) <= MAX_BATCH_RECORDS else batch.part(low, low + MAX_BATCH_RECORDS)
             ledger = self.ledgers.setdefault(batch.topic, Ledger())
@@ -111,6 +113,13 @@ class ModuleCore:
             self._idle = False
             if columns is not None:
                 self._judge_times(part, columns, ledger, now_ms)
+
+    def _expire(self) -> None:
+        """Free the codes of modules long gone; only between batches, for a batch holds codes."""
+        if self._expire_before_ms is not None:
+            modules = self._state.modules
+            modules.expire(self._expire_before_ms, self._state.tree.in_use(modules.capacity))
+            self._expire_before_ms = None
 
     def _judge_times(self, batch: RecordBatch, columns: Columns, ledger: Ledger, now_ms: int) -> None:
         """Late, duplicate or applied; the decision is taken per record from the running stream time."""
@@ -147,10 +156,16 @@ class ModuleCore:
             self._state.outbox.reject(rejected(batch, index, why))
 
     def _fold_in_order(self, columns: Columns, pane_ends: I8, streams: I8, now_ms: int) -> None:
-        """Fold events, closing windows in between where a later event of the batch would change a closed one."""
+        """Fold events, closing windows in between where a later event of the batch would change what they say.
+
+        That is an event of a window that closed before it, and one of a module that was away for so long that it is judged
+        afresh.
+        """
         windows = self.config.windows
         prepared = Prepared.of(columns)
-        if not (pane_ends + windows.grace_ms <= streams).any():
+        began = int(streams[0]) if self.stream_ms is None else self.stream_ms
+        long_gap = int(streams[-1]) - began > self.config.limits.module_expiry_ms
+        if not long_gap and not (pane_ends + windows.grace_ms <= streams).any():
             # No event comes after the close of its window: all finals are the same if they are made at the end.
             self._fold(prepared, pane_ends)
             return
@@ -216,8 +231,7 @@ class ModuleCore:
         if level == 0:
             for pane_end, sequence in self.dedup.seal(block.end_ms):
                 self._deleted.append(StateRecord(b"ids|%d|%d" % (pane_end, sequence), None))
-            expiry = block.end_ms - self.config.limits.module_expiry_ms
-            state.modules.expire(expiry, state.tree.in_use(capacity))
+            self._expire_before_ms = block.end_ms - self.config.limits.module_expiry_ms
 
     def _fit_profiles(self) -> None:
         modules = self._state.modules
@@ -246,7 +260,7 @@ class ModuleCore:
         state, windows = self._state, self.config.windows
         self._fit_profiles()
         self._emitter.refresh(0, now_ms)
-        due = now_ms - self._last_larger_ms >= windows.emit_interval_ms
+        due = not 0 <= now_ms - self._last_larger_ms < windows.emit_interval_ms  # also when the clock stepped back
         if self._larger_owed and (due or everything or not self._applied_since_cut):
             for level in range(1, len(windows.sizes)):
                 self._emitter.refresh(level, now_ms)

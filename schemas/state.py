@@ -7,7 +7,7 @@
 | `modules|chunk` | `ModulesChunk` | a module appeared, expired, was seen in a new pane or changed its health |
 | `ids|pane_ms|sequence` | `IdSegment` | new event ids were remembered |
 | `alert|fingerprint` | alert state (schemas/alert_state.py) | an alert changed |
-| `partial|size_ms|start_ms|partition`, `report|partition` | as received (schemas/partials.py) | the system task got one |
+| `partial|size_ms|start_ms|partition`, `report|partition`, `seen|partition|chunk` | as received (schemas/partials.py) | the system task got one |
 | `window|size_ms|start_ms` | `SystemWindowState` | a system record went out |
 | `position` | `Position` | always, last in the transaction |
 
@@ -97,7 +97,7 @@ class Position(Struct, frozen=True):
     """Where a task stands: everything before `offsets` is in the state and in the outputs, nothing after is.
 
     Attributes:
-        fingerprint: window sizes, grace, corrections and sketch accuracy the state was made with.
+        fingerprint: window names and sizes and sketch accuracy the state was made with.
         partitions: partition count of the input when the state was made.
         offsets: next offset to read, per source topic.
         stream_ms: stream time, None before the first event.

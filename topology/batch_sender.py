@@ -17,8 +17,8 @@ from topology.existing_topics import require_topics
 from topology.kafka_client import broker_errors, client_options
 from topology.settings import Settings
 
-# Below the 128 KiB a batch of the input topic may have (topology/topics.py), whatever compression makes of it.
-BATCH_BYTES = 120_000
+# Below the 1 MiB a batch of the input topic may have (topology/topics.py), whatever compression makes of it.
+BATCH_BYTES = 500_000
 # A batch's header, a record's header and what compression may add.
 _OVERHEAD_BYTES = 1_000
 

@@ -28,6 +28,8 @@ Name = Literal[
     "modpulse_open_windows",
     "modpulse_modules",
     "modpulse_split_modules",
+    "modpulse_dropped_system_windows_total",
+    "modpulse_ignored_partials_total",
     "modpulse_overflowed_events_total",
     "modpulse_remembered_ids",
     "modpulse_unremembered_ids_total",
@@ -104,6 +106,15 @@ METRICS: dict[Name, Metric] = {
         ("task",),
         "Modules whose events come in on more than one partition.",
         'Producers hash keys differently: set repartition = "always".',
+    ),
+    "modpulse_dropped_system_windows_total": Metric(
+        "counter",
+        ("task",),
+        "System windows dropped before their time: more than limits.max_open_windows were open.",
+        "A partition stands still far behind the others: look at modpulse_stream_time_seconds.",
+    ),
+    "modpulse_ignored_partials_total": Metric(
+        "counter", ("task",), "Partials that came for system windows dropped before.", "See dropped system windows."
     ),
     "modpulse_overflowed_events_total": Metric(
         "counter",
@@ -195,6 +206,8 @@ class Instruments:
         self._raise_to("modpulse_refused_alerts_total", counters.refused, task)
         if isinstance(core, SystemCore):
             self._gauges["modpulse_split_modules"].labels(task).set(len(core.homes.split))
+            self._raise_to("modpulse_dropped_system_windows_total", core.dropped_open, task)
+            self._raise_to("modpulse_ignored_partials_total", core.ignored_partials, task)
         if isinstance(core, ModuleCore):
             self._gauges["modpulse_modules"].labels(task).set(core.modules.tracked)
             self._raise_to("modpulse_overflowed_events_total", core.modules.overflowed, task)

@@ -1,7 +1,7 @@
 """The core over a file of events, without a broker: what `publish` and a worker would have made of it.
 
-Guarantee: the same lines, configuration and `now_ms` give the same cuts, however the lines come in batches
-(but for the order of the state records within a cut, which has no meaning).
+Guarantee: the same lines, configuration and `now_ms` give the same cuts; with other batch sizes only the order between records
+of different keys may change.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -10,12 +10,13 @@ import structlog
 from aiokafka import TopicPartition
 
 from pipeline.ingest.batch import RecordBatch
+from pipeline.outputs import StateRecord
 from pipeline.task_core import TaskCore
 from schemas.errors import StateLost
 from schemas.state import POSITION_KEY
 from topology.fetch import Piece, SpanHeaders, SpanTimestamps
 from topology.instruments import Instruments
-from topology.restore import check_not_behind, committed_offsets, read_changelog
+from topology.restore import Restored, check_not_behind, committed_offsets, read_changelog
 from topology.settings import Settings
 from topology.transaction import Transactor
 
@@ -106,8 +107,10 @@ class Task:
             except StateLost:
                 if not accept_state_loss:
                     raise
-                log.warning("state was lost, going on from the commit", task=spec.name, topic=topic)
-                self.core.offsets[topic] = committed[topic]
+                log.warning("state was lost, going on from the commit with empty windows", task=spec.name)
+                await self._start_empty(restored, committed)
+                break
+        for topic in spec.sources:
             self.offsets[topic] = self._start_of(topic, begins[topic])
         self.core.offsets.update(self.offsets)
         self._instruments.restored(spec.name, restored.records, restored.seconds)
@@ -119,6 +122,14 @@ class Task:
             changelog_records=restored.records,
             restore_seconds=round(restored.seconds, 3),
         )
+
+    async def _start_empty(self, restored: Restored, committed: Mapping[str, int]) -> None:
+        """Give up what is left of the state, on the changelog too, so that no later restore mixes it with the new one."""
+        self.core = self.spec.make_core()
+        self.core.offsets.update(committed)
+        cut = self.core.cut(wall_ms())
+        cut.state.extend(StateRecord(key, None) for key in restored.state if key != POSITION_KEY)
+        await self._transactor.commit(cut, self.spec.partition, self.spec.changelog, {})
 
     async def _committed(self) -> dict[str, int]:
         partitions = [TopicPartition(topic, self.spec.partition) for topic in self.spec.sources]

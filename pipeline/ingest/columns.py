@@ -89,13 +89,19 @@ class Ingest:
             ]
             codes = rows.codes
         if None in codes:
-            self._meet(rows, rejects)
+            self._refuse_ids(rows, rejects)
         self._check_labels(rows, rejects)
-        forwarded = self._forward(batch, rows, outbox)
+        forwarded = self._forward_foreign(batch, rows, outbox)
         times = self._times(rows, rejects)
         limit = now_ms + self._config.windows.max_future_ms
         if times.size and int(times.max()) > limit:
             times = self._drop_future(rows, times, limit, rejects)
+        if None in rows.codes:
+            here = self._register(batch, rows, outbox)
+            forwarded += len(times) - len(here)
+            times = times[here]
+        if OTHER_CODE in rows.codes:
+            self._modules.overflowed += rows.codes.count(OTHER_CODE)
         rejects.sort(key=lambda reject: reject[0])
         for index, why in rejects:
             outbox.reject(rejected(batch, index, why))
@@ -106,24 +112,40 @@ class Ingest:
         ledger.forwarded += forwarded
         return self._collect(batch, rows, times) if rows.events else None
 
-    def _meet(self, rows: _Rows, rejects: list[tuple[int, PoisonRecord]]) -> None:
-        """Register modules not seen before; refuse ids nobody should have to read."""
+    def _refuse_ids(self, rows: _Rows, rejects: list[tuple[int, PoisonRecord]]) -> None:
+        """Refuse ids nobody should have to read; only those of modules not known yet are looked at."""
+        keep: list[int] = []
+        for row, code in enumerate(rows.codes):
+            fault = id_fault(rows.events[row].module_id) if code is None else None
+            if fault is None:
+                keep.append(row)
+            else:
+                rejects.append((rows.indices[row], PoisonRecord("invalid", fault)))
+        _keep(rows, keep)
+
+    def _register(self, batch: RecordBatch, rows: _Rows, outbox: Outbox) -> list[int]:
+        """Give new modules a code; what is over the limit goes to the one owner of `__other__`.
+
+        Returns:
+            The rows that stay here.
+        """
         modules = self._modules
         keep: list[int] = []
         for row, code in enumerate(rows.codes):
             if code is None:
                 module_id = rows.events[row].module_id
                 known = modules.codes.get(module_id)
-                if known is None:
-                    fault = id_fault(module_id)
-                    if fault is not None:
-                        rejects.append((rows.indices[row], PoisonRecord("invalid", fault)))
-                        continue
-                    known = modules.add(module_id)
-                    modules.overflowed += known == OTHER_CODE
-                rows.codes[row] = known
+                rows.codes[row] = known = modules.add(module_id) if known is None else known
+                if known == OTHER_CODE and self._partitions > 1:
+                    self._send_on(batch, rows, row, OTHER, outbox)
+                    continue
             keep.append(row)
         _keep(rows, keep)
+        return keep
+
+    def _send_on(self, batch: RecordBatch, rows: _Rows, row: int, home: str, outbox: Outbox) -> None:
+        index = rows.indices[row]
+        outbox.forward(Forwarded(home, batch.values[index] or b"", batch.timestamps[index], _trace(batch, index)))
 
     def _check_labels(self, rows: _Rows, rejects: list[tuple[int, PoisonRecord]]) -> None:
         labels = [event.labels for event in rows.events]
@@ -148,29 +170,21 @@ class Ingest:
             return f"a label value is longer than limits.max_label_value_chars = {limits.max_label_value_chars}"
         return None
 
-    def _forward(self, batch: RecordBatch, rows: _Rows, outbox: Outbox) -> int:
-        """Send on what belongs to another task; returns how many.
-
-        That is a record that does not carry its module id as its key, every record with `repartition = always`, and what
-        is over the limit of modules: `__other__` has one owner, so that its records have one sequence of revisions.
-        """
-        if not rows.events:
+    def _forward_foreign(self, batch: RecordBatch, rows: _Rows, outbox: Outbox) -> int:
+        """Send on what does not carry its module id as its key (with `repartition = always`: all); returns how many."""
+        if batch.forwarded or not rows.events:
             return 0
-        always = self._config.repartition == "always" and not batch.forwarded
+        always = self._config.repartition == "always"
         keys = batch.keys if len(rows.indices) == len(batch) else [batch.keys[index] for index in rows.indices]
-        if not always and list(map(self._modules.keys.get, keys)) == rows.codes and OTHER_CODE not in rows.codes:
+        codes = rows.codes
+        if not always and None not in codes and list(map(self._modules.keys.get, keys)) == codes:
             return 0
         keep: list[int] = []
         for row, (key, event) in enumerate(zip(keys, rows.events, strict=True)):
-            home = event.module_id
-            if rows.codes[row] == OTHER_CODE and self._partitions > 1:
-                home = OTHER
-            if not always and key == home.encode():
+            if not always and key == event.module_id.encode():
                 keep.append(row)
             else:
-                index = rows.indices[row]
-                value = batch.values[index] or b""
-                outbox.forward(Forwarded(home, value, batch.timestamps[index], _trace(batch, index)))
+                self._send_on(batch, rows, row, event.module_id, outbox)
         forwarded = len(rows.events) - len(keep)
         _keep(rows, keep)
         return forwarded
@@ -208,7 +222,7 @@ class Ingest:
         )
         if n != len(batch):
             offsets = offsets[rows.indices]
-        codes = np.fromiter(rows.codes, np.int64, n)
+        codes = np.array(rows.codes, np.int64)
         ids = has_id = None
         if self._config.dedup:
             texts = [event.event_id for event in events]

@@ -28,8 +28,9 @@ class Modules:
         newest_overflow: one of the ids turned away, for the warning.
     """
 
-    def __init__(self, max_modules: int, sizes: int) -> None:
+    def __init__(self, max_modules: int, sizes: int, expiry_ms: int) -> None:
         self._max_modules = max_modules
+        self._expiry_ms = expiry_ms
         self.ids: list[str | None] = [OTHER]
         self.codes: dict[str, int] = {OTHER: OTHER_CODE}
         self.keys: dict[bytes | None, int] = {OTHER.encode(): OTHER_CODE}
@@ -86,9 +87,11 @@ class Modules:
         self.generation += 1
 
     def seen(self, codes: I8, pane_end_ms: int) -> None:
-        """Note that these modules had events in a pane."""
+        """Note that these modules had events in a pane; one that was away for longer than the expiry is judged afresh."""
         newer = codes[self.last_ms[codes] < pane_end_ms]
         if newer.size:
+            # Whether it was really expired in between depends on when that is looked at; this does not.
+            self.chains[:, newer[pane_end_ms - self.last_ms[newer] > self._expiry_ms]] = 0
             self.last_ms[newer] = pane_end_ms
             self.dirty.update(np.unique(newer // CHUNK_MODULES).tolist())
 

@@ -3,6 +3,8 @@
 Two tasks then write records of the same keys, each with half of the events: `repartition = "always"` mends that.
 """
 
+from collections import Counter
+
 from schemas.partials import ModulesSeen
 
 
@@ -15,7 +17,8 @@ class ModuleHomes:
 
     def __init__(self) -> None:
         self._chunks: dict[tuple[int, int], frozenset[str]] = {}
-        self._homes: dict[str, set[int]] = {}
+        # By module and partition: in how many chunks. A module can move between chunks of one partition.
+        self._homes: dict[str, Counter[int]] = {}
         self.split: dict[str, set[int]] = {}
 
     def note(self, seen: ModulesSeen) -> None:
@@ -24,14 +27,17 @@ class ModuleHomes:
         before, now = self._chunks.get(place, frozenset()), frozenset(seen.ids)
         self._chunks[place] = now
         for module_id in before - now:
-            homes = self._homes[module_id]
-            homes.discard(seen.partition)
-            if len(homes) < 2:
-                self.split.pop(module_id, None)
-            if not homes:
-                del self._homes[module_id]
+            self._count(module_id, seen.partition, -1)
         for module_id in now - before:
-            homes = self._homes.setdefault(module_id, set())
-            homes.add(seen.partition)
-            if len(homes) > 1:
-                self.split[module_id] = homes
+            self._count(module_id, seen.partition, 1)
+
+    def _count(self, module_id: str, partition: int, by: int) -> None:
+        homes = self._homes.setdefault(module_id, Counter())
+        homes[partition] += by
+        where = {home for home, chunks in homes.items() if chunks > 0}
+        if len(where) > 1:
+            self.split[module_id] = where
+        else:
+            self.split.pop(module_id, None)
+        if not where:
+            del self._homes[module_id]

@@ -30,8 +30,11 @@ def partial_of(partition: int, window: str, block: Block, sums: Sums, profiles: 
     levels = step(
         block.meta[at.BEFORE, codes], block.meta[at.LEVEL, codes], profiles.worsen[codes], profiles.improve[codes]
     ).levels
-    bins, counts = sums.cells.folded()
-    bins, counts = sum_by_key(bins & ((1 << BIN_BITS) - 1), counts)
+    keys, counts = sums.cells.folded()
+    published = np.zeros(sums.capacity, np.bool_)
+    published[codes] = True
+    ours = published[keys >> BIN_BITS]  # a module whose first record is still owed is in no figure yet
+    bins, counts = sum_by_key(keys[ours] & ((1 << BIN_BITS) - 1), counts[ours])
     totals = ints[: at.ADDED].sum(axis=1).tolist()
     cpu = floats[at.CPU, ints[at.CPU_AT] >= 0]
     return SystemPartial(

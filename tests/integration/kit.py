@@ -35,6 +35,8 @@ ROOT = Path(__file__).resolve().parents[2]
 REAL_SPANS = ROOT / "tests" / "data" / "real-spans.jsonl.gz"
 MODPULSE = (sys.executable, "-c", "from topology.cli import main; main()")
 DEADLINE_S = 60.0
+# What a client hears of a topic made a moment ago.
+NEW_TOPIC = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError._UNKNOWN_PARTITION}
 POLL_S = 0.05
 # A multiple of every window size used here.
 T0 = 1_700_000_000_000
@@ -55,12 +57,12 @@ Headers = Sequence[tuple[str, bytes | None]]
 Answer = TypeVar("Answer")
 
 
-def until(condition: Callable[[], Answer], what: str, deadline_s: float = DEADLINE_S) -> Answer:
+def until(condition: Callable[[], Answer], what: str | Callable[[], str], deadline_s: float = DEADLINE_S) -> Answer:
     """The first true answer of a condition that is asked again and again; fails when none comes in time."""
     end = time.monotonic() + deadline_s
     while not (answer := condition()):
         if time.monotonic() > end:
-            raise AssertionError(f"not within {deadline_s:g} s: {what}")
+            raise AssertionError(f"not within {deadline_s:g} s: {what if isinstance(what, str) else what()}")
         time.sleep(POLL_S)
     return answer
 
@@ -352,7 +354,9 @@ class Fleet:
     @property
     def environment(self) -> dict[str, str]:
         """Of every process of this application."""
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("MODPULSE_")}
+        # Compiled modules are kept: every start would compile everything again.
+        unwanted = ("MODPULSE_", "PYTHONDONTWRITEBYTECODE")
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
         mine = {f"MODPULSE_{name.upper()}": value for name, value in self._mine.items()}
         return inherited | mine | {"PYTHONPATH": str(ROOT)}
 
@@ -457,8 +461,20 @@ class Fleet:
 
     def ends(self, topic: str) -> dict[int, int]:
         """The end of each partition's log."""
-        asked = {p: TopicPartition(topic, p) for p in range(self.partitions)}
-        return {p: self._watcher.get_watermark_offsets(tp, timeout=10)[1] for p, tp in asked.items()}
+
+        def asked() -> dict[int, int]:
+            try:
+                watcher = self._watcher
+                return {
+                    partition: watcher.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)[1]
+                    for partition in range(self.partitions)
+                }
+            except KafkaException as error:
+                if not error.args[0].retriable() and error.args[0].code() not in NEW_TOPIC:
+                    raise
+                return {}
+
+        return until(asked, f"the ends of {topic}")
 
     def processed(self) -> int:
         """How many offsets of the input the group has committed."""
@@ -468,12 +484,16 @@ class Fleet:
         """Return when everything published, and everything forwarded, is processed and committed."""
         sources = (self.input, self.settings.repartition_topic)
 
+        seen: list[object] = []
+
         def done() -> bool:
             # Committed first: an event that was forwarded stands in the repartition topic by then.
             committed = [self.committed(source) for source in sources]
-            return committed == [self.ends(source) for source in sources] or self._no_worker()
+            ends = [self.ends(source) for source in sources]
+            seen[:] = committed, ends
+            return committed == ends or self._no_worker()
 
-        until(done, f"{self.name}: {[(s, self.committed(s), self.ends(s)) for s in sources]}", deadline_s)
+        until(done, lambda: f"{self.name}: committed and ends are {seen}\n{self.workers[-1].log}", deadline_s)
         assert not self._no_worker(), self.workers[-1].log
 
     def _no_worker(self) -> bool:
@@ -522,6 +542,7 @@ class Follower:
                 "bootstrap.servers": servers,
                 "group.id": "unused",
                 "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",  # where the first records were deleted
                 "isolation.level": "read_committed",
                 "enable.partition.eof": True,
                 "fetch.wait.max.ms": 20,

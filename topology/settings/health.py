@@ -149,6 +149,8 @@ def _problems(where: str, profile: HealthProfile) -> list[str]:
     total = sum(threshold.weight for threshold in profile.thresholds.values())
     if total > _MAX_POINTS:
         found.append(f"{where}: the weights add up to {total:g}; lower some so that they are at most {_MAX_POINTS:g}")
+    if total <= 0:
+        found.append(f"{where}: all weights are 0, so there is nothing to score by; give at least one a weight")
     if profile.critical_score > profile.degraded_score:
         found.append(
             f"{where}.critical_score = {profile.critical_score:g} is above degraded_score ="

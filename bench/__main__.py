@@ -1,0 +1,119 @@
+"""`python -m bench`: the worker beside its limits and its peers, on one broker and one topic, in alternation."""
+
+import argparse
+import json
+import logging
+import sys
+from pathlib import Path
+
+from bench.arena import Arena, arena
+from bench.builds import NotBuiltError
+from bench.catalog import LIMIT, MAIN, PROGRAMS, chosen
+from bench.machine import description
+from bench.measure import VoidError
+from bench.tables import Row, summary, taken, throughput, write_section
+from bench.workload import Loaded, Workload
+
+LEAST_ROUNDS = 3
+SMOKE_EVENTS = 500_000
+# Far enough below what is usual that a busy machine does not fail it, near enough that a slow path shows.
+LEAST_SHARE = 0.55
+
+
+def main() -> int:
+    """Run what the command line asks for; the exit code is 1 when the guard or a program of ours fails."""
+    asked = _arguments()
+    logging.basicConfig(level=logging.ERROR)
+    if asked.smoke:
+        return _smoke(asked.events or SMOKE_EVENTS)
+    machine = description()
+    workload = Workload(events=asked.events or Workload().events)
+    rows = [Row(program) for program in chosen(asked.only)]
+    with arena() as place:
+        loaded = place.load(workload)
+        say(f"loaded {workload.events:,} events of {loaded.bytes_per_event:.0f} bytes in {loaded.seconds:.0f} s")
+        for number in range(asked.rounds):
+            # Every second round backwards: what one program leaves behind (caches, heat) meets each of its neighbours.
+            for row in rows if number % 2 == 0 else rows[::-1]:
+                once(place, loaded, row, f"round {number + 1}")
+    command = "python -m bench " + " ".join(sys.argv[1:])
+    table = throughput(rows)
+    print(f"\n{table}\n{taken(command.strip(), machine)}")
+    if asked.json:
+        figures = {"machine": machine, "command": command, "rounds": asked.rounds, "programs": summary(rows)}
+        asked.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    if len(rows) == len(PROGRAMS) and asked.rounds >= LEAST_ROUNDS or asked.readme:
+        write_section("throughput", f"{table}\n{taken(command.strip(), machine)}\n{_input(loaded)}")
+    return 1 if any(row.problem and row.program.kind != "peer" for row in rows) else 0
+
+
+def once(place: Arena, loaded: Loaded, row: Row, when: str) -> None:
+    """Measure a program once and keep the outcome, or why there is none."""
+    try:
+        outcome = place.run(row.program, loaded)
+    except (NotBuiltError, VoidError) as problem:
+        row.problem = " ".join(str(problem).split())
+        say(f"{when}: {row.program.name}: {row.problem}")
+        return
+    row.outcomes.append(outcome)
+    say(
+        f"{when}: {row.program.name}: {outcome.rate:,.0f} events/s, {outcome.cpu_per_million:.2f} CPU s per million,"
+        f" {outcome.peak_mib:,.0f} MiB"
+    )
+
+
+def say(text: str) -> None:
+    """Progress for whoever waits."""
+    print(f"bench: {text}", file=sys.stderr, flush=True)
+
+
+def _smoke(events: int) -> int:
+    """The guard: the worker, everything on, against the limit of the same minute; best of three each."""
+    rows = [Row(program) for program in PROGRAMS if program.name in (MAIN, LIMIT)]
+    with arena() as place:
+        loaded = place.load(Workload(events=events))
+        for number in range(LEAST_ROUNDS):
+            for row in rows:
+                once(place, loaded, row, f"round {number + 1}")
+    best = {row.program.name: max((outcome.rate for outcome in row.outcomes), default=0.0) for row in rows}
+    if not all(best.values()):
+        print("bench-smoke: FAILED, nothing to compare: " + "; ".join(row.problem or "" for row in rows))
+        return 1
+    share = best[MAIN] / best[LIMIT]
+    verdict = "ok" if share >= LEAST_SHARE else "FAILED"
+    print(
+        f"bench-smoke: {verdict}: modpulse with everything on takes {best[MAIN]:,.0f} events/s,"
+        f" {share:.0%} of fetch + decode ({best[LIMIT]:,.0f}); at least {LEAST_SHARE:.0%} is wanted"
+    )
+    return 0 if share >= LEAST_SHARE else 1
+
+
+def _input(loaded: Loaded) -> str:
+    load = loaded.workload
+    return (
+        f"Input: {load.events:,} JSON events of {loaded.bytes_per_event:.0f} bytes, {load.modules} modules,"
+        f" {load.partitions} partitions, {load.span_s} s of event time, disorder below {load.disorder_ms / 1000:g} s,"
+        f" lz4, seed {load.seed}.\n"
+    )
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=LEAST_ROUNDS, help="how often each program runs (default 3)")
+    parser.add_argument("--events", type=int, help="how many events the topic holds (default 1,000,000)")
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="only programs whose name begins so")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there too")
+    parser.add_argument("--readme", action="store_true", help="write the table into README.md though it is not whole")
+    parser.add_argument("--smoke", action="store_true", help="the guard: modpulse against fetch + decode, short")
+    asked = parser.parse_args()
+    try:
+        chosen(asked.only)
+    except ValueError as problem:
+        parser.error(str(problem))
+    return asked
+
+
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,36 @@
+"""Limit: fetch, decode and the same numpy: the worker's core, but no window ever closes and nothing is written.
+
+No Faust, no duplicate suppression, no rules, no cut: what is left is the arithmetic that a result cannot do without.
+"""
+
+from aiokafka import TopicPartition
+
+from bench.programs.reading import run_on_pieces
+from pipeline.config import CoreConfig, WindowConfig
+from pipeline.ingest.batch import RecordBatch
+from pipeline.module_core import ModuleCore
+from topology.fetch import Piece, SpanHeaders, SpanTimestamps
+from topology.task import wall_ms
+
+_NEVER_MS = 10 * 86_400_000
+_CONFIG = CoreConfig(windows=WindowConfig(grace_ms=_NEVER_MS), dedup=False)
+_cores: dict[TopicPartition, ModuleCore] = {}
+
+
+def fold(partition: TopicPartition, piece: Piece) -> None:
+    """Fold a piece into the windows of its partition."""
+    core = _cores.get(partition)
+    if core is None:
+        core = _cores[partition] = ModuleCore(_CONFIG, partition=partition.partition)
+    records = piece.records
+    timestamps, headers = SpanTimestamps(records), SpanHeaders(records)
+    core.apply(
+        RecordBatch(
+            partition.topic, partition.partition, piece.offsets, timestamps, piece.keys, piece.values, headers
+        ),
+        wall_ms(),
+    )
+
+
+if __name__ == "__main__":
+    run_on_pieces(fold)

@@ -1,0 +1,15 @@
+"""Limit: the worker's own fetch (topology.fetch), values taken out of the parsed batches, nothing else."""
+
+from aiokafka import TopicPartition
+
+from bench.programs.reading import run_on_pieces
+from topology.fetch import Piece
+
+
+def take(partition: TopicPartition, piece: Piece) -> None:
+    """Touch every value."""
+    assert len(piece.values) == len(piece.records)
+
+
+if __name__ == "__main__":
+    run_on_pieces(take)

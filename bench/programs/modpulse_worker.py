@@ -1,0 +1,66 @@
+"""The worker as `modpulse run` starts it, with a core that counts the events it has applied.
+
+With BENCH_GATE set it holds its first batch until that file exists, so that several workers begin together.
+"""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import uvloop
+from faust.types import TP
+
+from bench.progress import Progress, Task, tell
+from pipeline.ingest.batch import RecordBatch
+from pipeline.module_core import ModuleCore
+from topology import worker
+from topology.alert_rules import configured_rules
+from topology.fetch import Piece
+from topology.logs import setup_logs
+from topology.settings import load_settings
+
+_POLL_S = 0.01
+_progress = Progress(Task.from_environment().events)
+_cores: list[ModuleCore] = []
+
+
+class CountedCore(ModuleCore):
+    """The core of the worker; counts what it was given."""
+
+    def apply(self, batch: RecordBatch, now_ms: int) -> None:
+        """Apply a batch, then count it."""
+        super().apply(batch, now_ms)
+        if self not in _cores:
+            _cores.append(self)
+        _progress.add(len(batch))
+
+
+class GatedWorker(worker.Worker):
+    """The worker; its first batch waits for a file."""
+
+    _opened = False
+
+    async def batch(self, partition: TP, piece: Piece) -> int | None:
+        """Wait for the file, then process."""
+        gate = Path(os.environ["BENCH_GATE"])
+        while not self._opened:
+            self._opened = gate.exists()
+            await asyncio.sleep(_POLL_S)
+        return await super().batch(partition, piece)
+
+
+def main() -> int:
+    """Run until SIGTERM; then tell how many events the ledgers hold as applied."""
+    settings = load_settings()
+    setup_logs(settings.log)
+    vars(worker)["ModuleCore"] = CountedCore
+    if "BENCH_GATE" in os.environ:
+        vars(worker)["Worker"] = GatedWorker
+    uvloop.run(worker.run_worker(settings, configured_rules(settings)))
+    tell(verified=sum(ledger.applied for core in _cores for ledger in core.ledgers.values()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,254 @@
+"""The truth of a run, computed in numpy from the input topic alone; it shares no code with the worker.
+
+Stream time of a partition is the largest event time so far, in the order of offsets. From it follows, event by event, what
+was too late; of repeated ids the first accepted one counts. Of every window this gives what its final record must say (the
+events before stream time passed its end and grace) and what its last record must say (all accepted events).
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from tests.faults.reader import Record
+
+Ints = NDArray[np.int64]
+Key = tuple[str, str, int]
+PERCENTILES = {"p50": 500, "p90": 900, "p95": 950, "p99": 990, "p999": 999}
+# A stamp this far behind its own record's arrival in the future can only have been planted.
+FUTURE_MS = 3_600_000
+NEVER = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """The window settings a run was made with, ms. `keep` is grace and corrections."""
+
+    sizes: Mapping[str, int]
+    grace: int
+    keep: int
+
+    @property
+    def base(self) -> int:
+        return min(self.sizes.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """One partition of the input as columns, in the order of offsets; only what is an event and not of the future."""
+
+    partition: int
+    offsets: Ints
+    modules: Ints
+    times: Ints
+    good: NDArray[np.bool_]
+    latencies: NDArray[np.float64]
+    identities: Ints
+    invalid: tuple[int, ...]
+    future: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The exact figures of one window. `values` are its latencies, rising."""
+
+    n: int
+    failed: int
+    mean: float
+    values: NDArray[np.float64]
+
+
+@dataclass(slots=True)
+class Truth:
+    """What must have come out.
+
+    Attributes:
+        last: what the newest record of each key says. finals: what its final record says.
+        late: input offsets per partition. ledgers: consumed, applied, late, duplicate, invalid, future, forwarded.
+        alerts: (rule, module) -> its transitions, as (status, start).
+        system: (window, start) -> events, failures, smallest and largest latency.
+    """
+
+    last: dict[Key, Figures] = field(default_factory=dict)
+    finals: dict[Key, Figures] = field(default_factory=dict)
+    late: dict[int, set[int]] = field(default_factory=dict)
+    dead: dict[int, set[int]] = field(default_factory=dict)
+    ledgers: dict[int, list[int]] = field(default_factory=dict)
+    alerts: dict[tuple[str, str], list[tuple[str, int]]] = field(default_factory=dict)
+    system: dict[tuple[str, int], tuple[int, int, float, float]] = field(default_factory=dict)
+    events: int = 0
+    duplicates: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRule:
+    """`error_rate > threshold` and at least `least` requests, for `hold` ms, over the windows of the smallest size."""
+
+    name: str
+    threshold: float
+    least: int
+    hold: int
+
+
+def columns(records: Iterable[Record], names: dict[str, int], identities: dict[tuple[str, str], int]) -> Events:
+    """The records of one partition as columns.
+
+    Args:
+        records: of one partition, in order.
+        names: module -> number, added to.
+        identities: module and event id -> number, added to.
+    """
+    rows: list[tuple[int, int, int, bool, float, int]] = []
+    invalid: list[int] = []
+    future: list[int] = []
+    partition = 0
+    for record in records:
+        partition = record.partition
+        if not record.value.startswith(b"{"):
+            invalid.append(record.offset)
+            continue
+        event = orjson.loads(record.value)
+        if event["timestamp"] > record.timestamp_ms + FUTURE_MS:
+            future.append(record.offset)
+            continue
+        module = event["module_id"]
+        identity = event.get("event_id")
+        rows.append(
+            (
+                record.offset,
+                names.setdefault(module, len(names)),
+                event["timestamp"],
+                event["success"],
+                event["response_time_ms"],
+                identities.setdefault((module, identity), len(identities)) if identity else -1,
+            )
+        )
+    return Events(
+        partition,
+        np.array([row[0] for row in rows], np.int64),
+        np.array([row[1] for row in rows], np.int64),
+        np.array([row[2] for row in rows], np.int64),
+        np.array([row[3] for row in rows], np.bool_),
+        np.array([row[4] for row in rows], np.float64),
+        np.array([row[5] for row in rows], np.int64),
+        tuple(invalid),
+        tuple(future),
+    )
+
+
+def truth(records: list[Record], windows: Windows, rules: Iterable[AlertRule], *, closed: bool) -> Truth:
+    """What a run over these records must have published.
+
+    Args:
+        records: the whole input topic.
+        windows: as the worker was configured.
+        rules: as the worker was configured.
+        closed: whether silence closed every window in the end; else only what stream time passed is final.
+    """
+    names: dict[str, int] = {}
+    identities: dict[tuple[str, str], int] = {}
+    by_partition: dict[int, list[Record]] = {}
+    for record in records:
+        by_partition.setdefault(record.partition, []).append(record)
+    result = Truth()
+    rules = tuple(rules)
+    for partition in sorted(by_partition):
+        events = columns(by_partition[partition], names, identities)
+        _partition(result, events, windows, rules, list(names), closed=closed)
+    _system(result)
+    return result
+
+
+def _partition(
+    result: Truth, events: Events, windows: Windows, rules: tuple[AlertRule, ...], names: list[str], *, closed: bool
+) -> None:
+    streams = np.maximum.accumulate(events.times) if events.times.size else events.times
+    late = events.times - events.times % windows.base + windows.base + windows.keep <= streams
+    accepted = ~late
+    judged = np.flatnonzero(accepted & (events.identities >= 0))
+    _, first = np.unique(events.identities[judged], return_index=True)
+    repeated = np.ones(judged.size, np.bool_)
+    repeated[first] = False
+    accepted[judged[repeated]] = False
+    duplicates = int(np.count_nonzero(repeated))
+    result.late[events.partition] = set(events.offsets[late].tolist())
+    result.dead[events.partition] = {*events.invalid, *events.future}
+    applied = int(np.count_nonzero(accepted))
+    total = len(events.times) + len(events.invalid) + len(events.future)
+    result.ledgers[events.partition] = [
+        *(total, applied, int(np.count_nonzero(late)), duplicates, len(events.invalid), len(events.future), 0)
+    ]
+    result.events += total
+    result.duplicates += duplicates
+    end = NEVER if closed or not streams.size else int(streams[-1])
+    for name, size in windows.sizes.items():
+        ends = events.times - events.times % size + size
+        result.last.update(_figures(events, accepted, name, size, names))
+        in_time = accepted & (streams < ends + windows.grace)
+        finals = _figures(events, in_time, name, size, names)
+        result.finals.update((key, said) for key, said in finals.items() if key[2] + size + windows.grace <= end)
+        if size == windows.base:
+            until = int(streams[-1]) + windows.keep if closed and streams.size else end - windows.grace
+            for rule in rules:
+                result.alerts.update(_transitions(rule, finals, size, until))
+
+
+def _figures(events: Events, chosen: NDArray[np.bool_], name: str, size: int, names: list[str]) -> dict[Key, Figures]:
+    modules, latencies, good = events.modules[chosen], events.latencies[chosen], events.good[chosen]
+    if not modules.size:
+        return {}
+    starts = events.times[chosen]
+    starts -= starts % size
+    order = np.lexsort((latencies, starts, modules))
+    modules, starts, latencies, good = modules[order], starts[order], latencies[order], good[order]
+    changes = np.flatnonzero((np.diff(modules) != 0) | (np.diff(starts) != 0)) + 1
+    lows = np.concatenate(([0], changes))
+    highs = np.concatenate((changes, [modules.size]))
+    failures = np.add.reduceat(~good, lows, dtype=np.int64)
+    found: dict[Key, Figures] = {}
+    for low, high, failed in zip(lows.tolist(), highs.tolist(), failures.tolist(), strict=True):
+        values = latencies[low:high]
+        key = names[int(modules[low])], name, int(starts[low])
+        found[key] = Figures(high - low, failed, float(values.mean()), values)
+    return found
+
+
+def _transitions(
+    rule: AlertRule, finals: Mapping[Key, Figures], size: int, until: int
+) -> Iterator[tuple[tuple[str, str], list[tuple[str, int]]]]:
+    """What the rule must publish for each module: a window without a record is one in which it does not hold."""
+    by_module: dict[str, dict[int, Figures]] = {}
+    for (module, _, start), figures in finals.items():
+        by_module.setdefault(module, {})[start + size] = figures
+    for module, ticks in by_module.items():
+        said: list[tuple[str, int]] = []
+        since, status = 0, "resolved"
+        for tick in range(min(ticks), max(ticks) + 2 * size, size):
+            if tick > until:
+                break
+            figures = ticks.get(tick)
+            holds = figures is not None and figures.n >= rule.least and figures.failed / figures.n > rule.threshold
+            if holds and status == "resolved":
+                since, status = tick, "firing" if rule.hold == 0 else "pending"
+                said.append((status, since))
+            elif holds and status == "pending" and tick - since >= rule.hold:
+                status = "firing"
+                said.append((status, since))
+            elif not holds and status != "resolved":
+                status = "resolved"
+                said.append((status, since))
+        if said:
+            yield (rule.name, module), said
+
+
+def _system(result: Truth) -> None:
+    for (_, window, start), said in result.last.items():
+        n, failed, low, high = result.system.get((window, start), (0, 0, np.inf, -np.inf))
+        result.system[window, start] = (
+            n + said.n,
+            failed + said.failed,
+            min(low, float(said.values[0])),
+            max(high, float(said.values[-1])),
+        )

@@ -1,0 +1,92 @@
+"""Reads topics from offset 0 with another client library than the worker's: committed records only."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+DEADLINE_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record."""
+
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...]
+
+
+def consumer(servers: str, **more: object) -> Any:
+    """A consumer without a group's help, committed records only."""
+    return Consumer(
+        {
+            "bootstrap.servers": servers,
+            "group.id": "faults-reader",
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            "enable.partition.eof": True,
+            "fetch.wait.max.ms": 50,
+            "reconnect.backoff.max.ms": 500,
+            "log_level": 0,
+            **more,
+        }
+    )
+
+
+def partitions_of(reader: Any, topic: str) -> list[int]:
+    return sorted(reader.list_topics(topic, timeout=30).topics[topic].partitions)
+
+
+def read(servers: str, topic: str) -> list[Record]:
+    """Everything in a topic now; partition by partition, in the order of offsets.
+
+    Raises:
+        TimeoutError: a partition's end was not reached: perhaps a transaction is still open.
+    """
+    reader = consumer(servers)
+    try:
+        wanted = partitions_of(reader, topic)
+        reader.assign([TopicPartition(topic, partition, 0) for partition in wanted])
+        found: list[Record] = []
+        ended: set[int] = set()
+        deadline = time.monotonic() + DEADLINE_S
+        while len(ended) < len(wanted):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{topic} was not read to its end")
+            found += taken(reader, ended)
+    finally:
+        reader.close()
+    return sorted(found, key=lambda record: (record.partition, record.offset))
+
+
+def taken(reader: Any, ended: set[int]) -> Iterator[Record]:
+    """The records of one poll; partitions read to their end are noted."""
+    for message in reader.consume(5_000, timeout=0.05):
+        if (error := message.error()) is not None:
+            if error.code() == KafkaError._PARTITION_EOF:
+                ended.add(message.partition())
+            elif not error.retriable() and error.code() not in _TRANSIENT:
+                raise KafkaException(error)
+            continue
+        yield Record(
+            message.partition(),
+            message.offset(),
+            message.timestamp()[1],
+            message.key() or b"",
+            message.value() or b"",
+            tuple((name, value or b"") for name, value in message.headers() or ()),
+        )
+
+
+_TRANSIENT = {
+    KafkaError._TRANSPORT,
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._TIMED_OUT,
+    KafkaError._RESOLVE,
+}

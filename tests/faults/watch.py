@@ -1,0 +1,98 @@
+"""Looks at the group's committed offsets and the input's end all the time: lag, recovery, and whether work was left."""
+
+import contextlib
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+EVERY_S = 0.2
+ASK_TIMEOUT_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Committed offset and log end of each partition at a moment."""
+
+    at: float
+    committed: dict[int, int]
+    ends: dict[int, int]
+
+    @property
+    def lag(self) -> int:
+        return sum(end - self.committed[partition] for partition, end in self.ends.items())
+
+
+class Watch:
+    """A thread that looks five times a second; while the broker is away there are no looks."""
+
+    def __init__(self, servers: str, group: str, topic: str, partitions: int) -> None:
+        self._topic = topic
+        self._wanted = [TopicPartition(topic, partition) for partition in range(partitions)]
+        self._consumer: Any = Consumer(
+            {
+                "bootstrap.servers": servers,
+                "group.id": group,
+                "enable.auto.commit": False,
+                "isolation.level": "read_uncommitted",
+                "reconnect.backoff.max.ms": 500,
+                "socket.timeout.ms": 3_000,
+                "log_level": 0,
+            }
+        )
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="watch")
+        self.looks: list[Look] = []
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def end(self) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._consumer.close()
+
+    def _run(self) -> None:
+        while not self._stop.wait(EVERY_S):
+            with contextlib.suppress(KafkaException):
+                self.looks.append(self._look())
+
+    def _look(self) -> Look:
+        # Committed first: the end that is asked later is never behind it.
+        answer = self._consumer.committed(self._wanted, timeout=ASK_TIMEOUT_S)
+        committed = {found.partition: max(found.offset, 0) for found in answer}
+        ends = {
+            wanted.partition: self._consumer.get_watermark_offsets(wanted, timeout=ASK_TIMEOUT_S)[1]
+            for wanted in self._wanted
+        }
+        return Look(time.monotonic(), committed, ends)
+
+    @property
+    def lag(self) -> int | None:
+        """The newest lag; None when the broker does not say."""
+        newest = self.looks[-1:] or [None]
+        look = newest[0]
+        return look.lag if look is not None and time.monotonic() - look.at < 2.0 else None
+
+    @property
+    def worst_lag(self) -> int:
+        return max((look.lag for look in self.looks), default=0)
+
+    def recovery_s(self, since: float, partitions: set[int]) -> float | None:
+        """How long after a moment each of these partitions had moved on; None when one never did."""
+        before = [look for look in self.looks if look.at <= since]
+        if not before or not partitions:
+            return None
+        start = before[-1].committed
+        # A commit may have been under way: what counts is the first one beyond the offset seen just after the moment.
+        waiting = set(partitions)
+        for look in self.looks:
+            if look.at <= since + EVERY_S:
+                start = {p: max(start[p], look.committed[p]) for p in start}
+                continue
+            waiting -= {partition for partition in waiting if look.committed[partition] > start[partition]}
+            if not waiting:
+                return look.at - since
+        return None

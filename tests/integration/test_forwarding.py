@@ -1,0 +1,80 @@
+"""Events whose record key is not their module: forwarded to the module's partition, counted once."""
+
+import pytest
+
+from tests import truth
+from tests.integration.conftest import MakeFleet
+from tests.integration.kit import SMALL, T0, Fleet, Row, assert_revisions_rise_by_one, event, json_values, module_on
+
+pytestmark = pytest.mark.broker
+MODULES = [module_on(partition, 4, prefix) for partition in range(4) for prefix in ("shop", "pay", "süß")]
+EVENTS = 1_200
+
+
+def value(number: int) -> bytes:
+    return event(MODULES[number % 12], T0 + number, number % 70 + 1, success=number % 9 > 0, event_id=f"e{number}")
+
+
+def assert_counted_once(fleet: Fleet, events: list[bytes], duplicates: int = 0) -> None:
+    kept = truth.keep(map(truth.event_of, json_values(events)))
+    assert kept.duplicates == duplicates
+    live = fleet.metrics()
+    assert truth.compare(kept.events, live, ["1s", "2s", "10s"]).mismatches == []
+    assert_revisions_rise_by_one(live)
+    assert fleet.read(fleet.settings.topics.late) == fleet.read(fleet.settings.topics.dlq) == []
+
+
+def test_null_and_foreign_keys_are_forwarded_and_counted_once(make_fleet: MakeFleet) -> None:
+    fleet = make_fleet(SMALL, windows__corrections="1h")
+    worker = fleet.start()
+    rows: list[Row] = []
+    for number in range(EVENTS):
+        own = MODULES[number % 12].encode()
+        key, partition = [
+            (own, None),
+            (None, number % 4),  # what a producer without keys does
+            (MODULES[(number + 5) % 12].encode(), None),
+            (b"", number // 4 % 4),
+            (own.upper(), 3),
+        ][number % 5]
+        rows.append(Row(key, value(number), partition=partition))
+    # At-least-once senders that changed their keys: the id makes the second one a duplicate, wherever it came in.
+    rows += [Row(None, value(number), partition=1) for number in range(0, 50, 5)]
+    fleet.publish(rows)
+    fleet.wait_until_processed()
+    assert worker.terminate() == 0
+    assert worker.complaints() == []
+
+    assert_counted_once(fleet, [one.value for one in rows if one.value is not None], duplicates=10)
+    ledger = fleet.ledgers()
+    forwarded = EVENTS * 4 // 5 + 10
+    assert (ledger["input"]["consumed"], ledger["input"]["forwarded"]) == (EVENTS + 10, forwarded)
+    assert ledger["input"]["applied"] + ledger["input"]["duplicate"] == EVENTS // 5
+    assert ledger["repartition"]["consumed"] == forwarded
+    assert ledger["repartition"]["forwarded"] == 0
+    assert ledger["input"]["duplicate"] + ledger["repartition"]["duplicate"] == 10
+    carried = fleet.read(fleet.settings.repartition_topic)
+    assert len(carried) == forwarded
+    for record in carried:
+        module = record.json["module_id"]
+        assert record.key == module.encode()
+        assert record.partition == truth.partition_of(module, 4)
+
+
+def test_repartition_always_forwards_every_event_once(make_fleet: MakeFleet) -> None:
+    """For fleets whose clients hash keys differently: here every key lies on a partition its hash would not choose."""
+    fleet = make_fleet(SMALL, windows__corrections="1h", repartition="always")
+    worker = fleet.start()
+    rows = [Row(MODULES[n % 12].encode(), value(n), partition=(n % 12 // 3 + 1) % 4) for n in range(EVENTS)]
+    fleet.publish(rows)
+    fleet.wait_until_processed()
+    assert worker.terminate() == 0
+    assert worker.complaints() == []
+
+    assert_counted_once(fleet, [one.value for one in rows if one.value is not None])
+    ledger = fleet.ledgers()
+    assert ledger["input"]["forwarded"] == ledger["repartition"]["applied"] == EVENTS
+    assert ledger["input"]["applied"] == 0
+    # One module, one partition: nobody else publishes its windows.
+    said = fleet.read(fleet.settings.topics.module_metrics)
+    assert all(record.partition == truth.partition_of(record.json["module_id"], 4) for record in said)

@@ -1,0 +1,69 @@
+"""What the worker says of itself over HTTP."""
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.integration.conftest import MakeFleet
+from tests.integration.kit import SMALL, T0, Row, event, module_on, row, until
+from topology.instruments import METRICS
+
+pytestmark = pytest.mark.broker
+
+
+def test_the_probes_tell_what_the_position_says(make_fleet: MakeFleet) -> None:
+    fleet = make_fleet(SMALL, topics__partitions="2")
+    worker = fleet.start()
+    status, text = until(lambda: worker.get("/livez") if worker.get("/livez")[0] else None, "an answer") or (0, "")
+    assert (status, text) == (200, "ok\n"), "alive before the group has said anything"
+    worker.wait_until_ready()
+    modules = [module_on(partition, 2) for partition in range(2)]
+    rows = [row(module, T0 + n * 100, event_id=f"e{n}") for module in modules for n in range(100)]
+    rows += rows[-3:]
+    rows += [
+        row(modules[0], T0 + 10),
+        Row(modules[1].encode(), b"{"),
+        Row(None, event(modules[1], T0 + 9_900), partition=0),
+    ]
+    fleet.publish(rows)
+    fleet.wait_until_processed()
+    positions = until(
+        lambda: (
+            (found := fleet.positions())
+            and worker.metric("modpulse_records_total", outcome="consumed", topic=fleet.input) == len(rows)
+            and found
+        ),
+        "the newest flush in the metrics",
+    )
+    assert positions
+
+    status, text = worker.get("/metrics")
+    assert status == 200
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    assert families.keys() >= {name.removesuffix("_total") for name in METRICS}
+    names = ("consumed", "applied", "late", "duplicate", "invalid", "future", "forwarded")
+    for partition, position in positions.items():
+        for topic, columns in position["ledger"].items():
+            for outcome, count in zip(names, columns, strict=True):
+                said = worker.metric("modpulse_records_total", task=str(partition), topic=topic, outcome=outcome)
+                assert said == count, (partition, topic, outcome)
+        assert worker.metric("modpulse_stream_time_seconds", task=str(partition)) == position["stream_ms"] / 1000
+    assert worker.metric("modpulse_records_total", outcome="duplicate") == 3
+    assert worker.metric("modpulse_records_total", outcome="late") == 1
+    assert worker.metric("modpulse_records_total", outcome="invalid") == 1
+    assert worker.metric("modpulse_records_total", outcome="forwarded") == 1
+    assert worker.metric("modpulse_modules", task="0") == 1
+    assert worker.metric("modpulse_tasks") == 3
+    until(lambda: worker.metric("modpulse_lag_records", topic=fleet.input) == 0, "no lag")
+    assert worker.get("/nothing")[0] == 404
+    assert worker.terminate() == 0
+
+
+def test_a_worker_without_a_broker_is_alive_but_not_ready(make_fleet: MakeFleet) -> None:
+    fleet = make_fleet(topics=False)
+    fleet.configure(kafka__bootstrap_servers="127.0.0.1:1")
+    worker = fleet.start()
+    until(lambda: worker.events("waiting for the broker"), "a worker that waits")
+    assert worker.get("/livez") == (200, "ok\n")
+    assert worker.get("/readyz") == (503, "waiting for the broker or the group\n")
+    assert worker.metric("modpulse_tasks") == 0
+    assert worker.terminate() == 0

@@ -1,0 +1,115 @@
+"""State that is lost or does not fit: refused with the way out, never papered over."""
+
+import pytest
+from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
+
+from tests.integration.conftest import MakeFleet
+from tests.integration.kit import (
+    SMALL,
+    T0,
+    Fleet,
+    WorkerProcess,
+    module_on,
+    row,
+    until,
+)
+
+pytestmark = pytest.mark.broker
+MODULES = [module_on(partition, 4) for partition in range(4)]
+
+
+def admin_of(fleet: Fleet) -> AdminClient:
+    return AdminClient({"bootstrap.servers": fleet.servers})
+
+
+def truncate(fleet: Fleet) -> None:
+    """As somebody with an admin client would: a compacted topic alone cannot be truncated."""
+    admin, topic = admin_of(fleet), fleet.settings.changelog_topic
+    entry = ConfigEntry("cleanup.policy", "compact,delete", incremental_operation=AlterConfigOpType.SET)
+    for answer in admin.incremental_alter_configs(
+        [ConfigResource("topic", topic, incremental_configs=[entry])]
+    ).values():
+        answer.result(10)
+    everything = [TopicPartition(topic, partition, -1) for partition in range(4)]
+
+    def truncated() -> bool:
+        try:
+            for answer in admin.delete_records(everything).values():
+                answer.result(10)
+        except KafkaException:  # the new policy is not known everywhere yet
+            return False
+        return True
+
+    until(truncated, "the changelog truncated")
+
+
+def delete(fleet: Fleet) -> None:
+    admin, topic = admin_of(fleet), fleet.settings.changelog_topic
+    for answer in admin.delete_topics([topic]).values():
+        answer.result(10)
+    until(lambda: topic not in admin.list_topics(timeout=10).topics, "the changelog deleted")
+    fleet.create_topics()
+
+
+def refusal(worker: WorkerProcess, code: int) -> str:
+    """The last line of a worker that refused to work."""
+    assert worker.wait() == code, worker.log
+    return worker.log.splitlines()[-1]
+
+
+def test_state_that_does_not_fit_or_is_lost_is_refused_until_the_loss_is_accepted(make_fleet: MakeFleet) -> None:
+    """One application through all of it: nothing is read, written or committed by a worker that refuses."""
+    fleet = make_fleet(SMALL)
+    worker = fleet.start()
+    fleet.publish([row(module, T0 + n) for module in MODULES for n in range(10)])
+    fleet.wait_until_processed()
+    assert worker.terminate() == 0
+    committed = fleet.committed(fleet.input)
+    written = len(fleet.metrics())
+    assert written
+
+    message = refusal(fleet.start(windows__sizes="1s,5s,10s"), 1)
+    assert message.startswith("modpulse: ")
+    assert "set windows.sizes back, or choose a new application_id" in message
+
+    for lose in (truncate, delete):
+        lose(fleet)
+        message = refusal(fleet.start(), 1)
+        assert message.startswith("modpulse: task ")
+        for part in ("changelog ends at offset none", "the changelog was truncated or deleted", "--accept-state-loss"):
+            assert part in message
+    assert len(fleet.metrics()) == written
+    assert fleet.committed(fleet.input) == committed
+
+    # On from the commit with empty windows: three more events are three.
+    worker = fleet.start("--accept-state-loss").wait_until_ready()
+    fleet.publish([row(module, T0 + 20 + n) for module in MODULES for n in range(3)])
+    fleet.wait_until_processed()
+    assert worker.terminate() == 0
+    assert fleet.ledgers()["input"]["consumed"] == fleet.ledgers()["input"]["applied"] == 12
+    assert totals_of_the_newest(fleet) == dict.fromkeys(MODULES, 3)
+
+    # The loss is over: what comes next needs no consent.
+    worker = fleet.start()
+    fleet.publish([row(module, T0 + 30) for module in MODULES])
+    fleet.wait_until_processed()
+    assert worker.terminate() == 0
+    assert fleet.ledgers()["input"]["consumed"] == 16
+    assert totals_of_the_newest(fleet) == dict.fromkeys(MODULES, 4)
+
+
+def totals_of_the_newest(fleet: Fleet) -> dict[str, int]:
+    """What the last record of each module in the log says; revisions begin anew where state was lost."""
+    return {said["module_id"]: said["total_requests"] for said in fleet.metrics() if said["window"] == "1s"}
+
+
+def test_missing_topics_are_named_with_the_command_that_makes_them(make_fleet: MakeFleet) -> None:
+    fleet = make_fleet(SMALL, topics=False)
+    message = refusal(fleet.start(), 2)
+    assert "run `modpulse topics create`" in message
+    for topic in (fleet.input, fleet.settings.changelog_topic, fleet.settings.topics.dlq):
+        assert topic in message
+    fleet.create_topics()
+    worker = fleet.start().wait_until_ready()
+    assert worker.terminate() == 0
