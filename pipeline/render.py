@@ -17,21 +17,16 @@ from schemas.metrics import Health, ModuleMetrics, ResponseTime, WindowStatus
 encode = msgspec.json.Encoder().encode
 
 
-# Enough for one failure in a billion.
-RATE_DECIMALS = 9
 # Most modules of most windows; shared, for it never changes.
 _PERFECT = Health("healthy", 100.0, [])
-
-
-def round_rate(value: float) -> float:
-    """A ratio or a rate as it is published."""
-    return round(value, RATE_DECIMALS)
 
 
 def response_time(
     count: int, total: int, squares: int, minimum: float, maximum: float, percentiles: list[float]
 ) -> ResponseTime:
     """Response times from exact sums (`moments.as_integer`) and percentiles p50, p90, p95, p99, p99.9."""
+    if minimum == maximum:
+        return ResponseTime(minimum, minimum, maximum, 0.0, *percentiles)
     average = min(max(mean(total, count), minimum), maximum)
     return ResponseTime(average, minimum, maximum, standard_deviation(total, squares, count), *percentiles)
 
@@ -76,9 +71,9 @@ def module_records(
     ints = sums.ints[:, codes].T.tolist()
     floats = sums.floats[:, codes].T.tolist()
     percentiles = figures.percentiles.tolist()
-    success_rates = np.round(sums.ints[at.SUCCESSES, codes] / figures.counts, RATE_DECIMALS).tolist()
-    error_rates = np.round((figures.counts - sums.ints[at.SUCCESSES, codes]) / figures.counts, RATE_DECIMALS).tolist()
-    throughputs = np.round(figures.counts / text.seconds, RATE_DECIMALS).tolist()
+    success_rates = (sums.ints[at.SUCCESSES, codes] / figures.counts).tolist()
+    error_rates = ((figures.counts - sums.ints[at.SUCCESSES, codes]) / figures.counts).tolist()
+    throughputs = (figures.counts / text.seconds).tolist()
     sketches = encode_modules(*sums.cells.between(int(codes[0]), int(codes[-1]) + 1))
     records = []
     for row, code in enumerate(codes.tolist()):

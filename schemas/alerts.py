@@ -8,8 +8,9 @@ AlertStatus = Literal["pending", "firing", "resolved"]
 
 
 class Alert(Struct, frozen=True, gc=False):
-    """One transition or refresh of one alert. Times are event time, epoch milliseconds, but for
-    `updated_at`, the wall clock at which the record was made.
+    """One transition of one alert.
+
+    Times are event time, epoch milliseconds, but for `updated_at`, the wall clock at which the record was made.
 
     `fingerprint` depends on the labels alone, so it is the same before and after a restart. `starts_at` is when the
     condition was first seen true; `ends_at` is null while it lasts.

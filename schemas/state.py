@@ -7,7 +7,7 @@
 | `modules|chunk` | `ModulesChunk` | a module appeared, expired, was seen in a new pane or changed its health |
 | `ids|pane_ms|sequence` | `IdSegment` | new event ids were remembered |
 | `alert|fingerprint` | alert state (schemas/alert_state.py) | an alert changed |
-| `partial|size_ms|start_ms|partition`, `report|partition`, `seen|partition|chunk` | as received (schemas/partials.py) | the system task got one |
+| `partial|size_ms|start_ms|partition`, `report|partition`, `seen|partition|chunk` | as received | the system task got one |
 | `window|size_ms|start_ms` | `SystemWindowState` | a system record went out |
 | `position` | `Position` | always, last in the transaction |
 

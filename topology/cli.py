@@ -6,7 +6,6 @@ needs when it runs, so that `--help` answers at once.
 
 import sys
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -77,5 +76,4 @@ def exit_code(error: ModpulseError) -> int:
 
 
 for _name in COMMANDS:
-    if find_spec(f"topology.commands.{_name}") is not None:
-        import_module(f"topology.commands.{_name}").register(app)
+    import_module(f"topology.commands.{_name}").register(app)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from pipeline.config import HealthProfile
-from pipeline.render import WindowText, response_time, round_rate
+from pipeline.render import WindowText, response_time
 from pipeline.sketch.cells import sum_by_key
 from pipeline.sketch.mapping import I8
 from pipeline.sketch.quantiles import quantiles
@@ -48,13 +48,13 @@ def aggregate(
         module_count=sum(p.modules for p in partials),
         degraded_modules=degraded,
         critical_modules=critical,
-        overall_success_rate=round_rate(successes / requests),
-        overall_error_rate=round_rate((requests - successes) / requests),
+        overall_success_rate=successes / requests,
+        overall_error_rate=(requests - successes) / requests,
         total_requests=requests,
         successful_requests=successes,
         failed_requests=requests - successes,
         response_time_ms=_response_time(partials, requests),
-        overall_throughput=round_rate(requests / text.seconds),
+        overall_throughput=requests / text.seconds,
         total_memory_bytes=_total(p.memory_bytes for p in partials),
         average_cpu_percent=math.fsum(p.cpu_percent for p in partials) / cpu_modules if cpu_modules else None,
         total_goroutines=_total(p.goroutines for p in partials),

@@ -225,7 +225,7 @@ def _transitions(
     for module, ticks in by_module.items():
         said: list[tuple[str, int]] = []
         since, status = 0, "resolved"
-        for tick in range(min(ticks), max(ticks) + 2 * size, size):
+        for tick in sorted({*ticks, *(tick + size for tick in ticks)}):
             if tick > until:
                 break
             figures = ticks.get(tick)

@@ -17,7 +17,7 @@ def told(events: Sequence[Event], batches: Sequence[int], max_modules: int) -> t
     """Finals and last records."""
     profile = HealthProfile(min_requests=1, worsen_windows=1, improve_windows=3)
     limits = Limits(max_modules=max_modules, module_expiry_ms=EXPIRY_MS)
-    run = Run(replace(config_of((1, 2), 500, 1_000, profile=profile), limits=limits))
+    run = Run(replace(config_of((1, 2, 8), 500, 1_000, profile=profile), limits=limits))
     for part in split(events, batches):
         run.apply(part)
     run.cut(everything=True)

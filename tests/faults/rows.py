@@ -1,0 +1,230 @@
+"""Every row of the table, in order; made from the seed."""
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from tests.faults import limits, lost_state
+from tests.faults.broker import Brokers
+from tests.faults.oracle import Windows
+from tests.faults.plan import Fault, Step, kills, spread
+from tests.faults.run import Report, Row, Run
+from tests.faults.traffic import Mix
+
+Make = Callable[[Brokers, int, Path], Report]
+
+# Few corrections, so that an hour that is not over can be told from one that is within seconds.
+IDLE_WINDOWS = Windows({"1s": 1_000, "5s": 5_000}, grace=500, keep=2_000)
+IDLE = {"windows__corrections": "1500ms", "windows__idle_timeout": "3s", "kafka__session_timeout": "20s"}
+# No event near the limit of lateness: only true silence may move stream time here, and a pause of the producer is that.
+STEADY = Mix(rate=1_000, straggling=0.0)
+LIGHT = Mix(rate=1_500)
+SMALL = Mix(rate=500, modules=20)
+
+
+def _freezes(for_s: float, count: int) -> list[tuple[Fault, float]]:
+    return [("freeze", for_s)] * count
+
+
+def worker_rows(seed: int) -> list[Row]:
+    """Faults of workers."""
+    rng = random.Random(seed)
+    burst = [Step(round(at, 3), "kill", number) for at, number in _burst(rng, 12, 5.0) + _burst(rng, 12, 22.0)]
+    first = [Step(round(6.0 + number * 2.2 + rng.uniform(0, 1.2), 3), "kill", 0) for number in range(10)]
+    storm: list[tuple[Fault, float]] = [("join", 0), ("leave", 0), ("join", 0), ("kill", 0), ("leave", 0), ("join", 0)]
+    return [
+        Row(
+            "SIGKILL at random phases",
+            "30 kills in 300 s; one in five hits the restarting worker again, one in five the other worker at once",
+            tuple(kills(rng, 30, 295, 2)),
+            seconds=300,
+            mix=Mix(rate=2_100),
+        ),
+        Row("SIGKILL in bursts", "2 x 12 kills of 3 workers, 0.1 to 1 s apart", tuple(burst), 40, 3, mix=LIGHT),
+        Row("SIGKILL in the first 2 s", "one worker killed again and again while it starts", tuple(first), 40, mix=LIGHT),
+        Row(
+            "SIGKILL, static members",
+            "the same with `group_instance_id`: a restart moves no partition",
+            tuple(kills(rng, 8, 50, 2)),
+            50,
+            mix=LIGHT,
+            static=True,
+        ),
+        Row(
+            "SIGSTOP beyond the session timeout",
+            "9 s at a session timeout of 6 s; the frozen worker comes back and must not write",
+            tuple(spread(rng, _freezes(9.0, 3), 5.0, 10.0, 2)),
+            60,
+            mix=LIGHT,
+            expects_ends=True,
+        ),
+        Row("SIGTERM", "orderly restarts, every 5 s", tuple(spread(rng, [("stop", 0)] * 7, 4, 5, 2)), 40, mix=LIGHT),
+        Row(
+            "join and leave storm",
+            "12 partitions, 3 workers; every 3 s one joins, leaves or is killed",
+            tuple(spread(rng, storm * 3, 5.0, 3.0, 3)),
+            60,
+            workers=3,
+            partitions=12,
+            mix=LIGHT,
+            settings={"flush_interval": "500ms"},
+        ),
+        Row(
+            "more workers than partitions",
+            "2 partitions, 5 workers, kills",
+            tuple(spread(rng, [("kill", 0)] * 5, 6.0, 6.0, 5)),
+            40,
+            workers=5,
+            partitions=2,
+            mix=LIGHT,
+        ),
+        Row(
+            "an idle worker takes over",
+            "2 partitions, 5 workers; after 30 s all but the last are killed and stay away",
+            tuple(Step(30.0 + number * 0.3, "retire", 0) for number in range(4)),
+            45,
+            workers=5,
+            partitions=2,
+            mix=LIGHT,
+        ),
+        idle_row("a stalled worker, idle detection on", 3),
+        Row(
+            "transactions that time out",
+            "SIGSTOP for 3.5 s at a transaction timeout of 2 s: the coordinator aborts what was open",
+            tuple(spread(rng, _freezes(3.5, 8), 4.0, 3.0, 2)),
+            50,
+            mix=LIGHT,
+            settings={"kafka__transaction_timeout": "2s", "flush_interval": "100ms"},
+            expects_ends=True,
+        ),
+        Row("clocks that are off", "2 % stamped 1970, 2100, or in seconds", (), 20, mix=replace(LIGHT, odd=0.02)),
+    ]
+
+
+def _burst(rng: random.Random, count: int, at: float) -> list[tuple[float, int]]:
+    found: list[tuple[float, int]] = []
+    for _ in range(count):
+        found.append((at, rng.randrange(3)))
+        at += rng.uniform(0.1, 1.0)
+    return found
+
+
+def idle_row(name: str, freezes: int, mutant: str | None = None) -> Row:
+    """Partitions stall while events go on: they are behind, not idle, and no good event may become late."""
+    return Row(
+        name,
+        "SIGSTOP for 8 s within the session timeout, idle timeout 3 s: the stalled partitions are behind, not idle",
+        tuple(Step(4.0 + 14.0 * number, "freeze", number, 8.0) for number in range(freezes)),
+        seconds=15,
+        mix=STEADY if mutant is None else replace(STEADY, rate=500, modules=20),
+        workers=2 if mutant is None else 1,
+        settings=IDLE,
+        windows=IDLE_WINDOWS,
+        mutant=mutant,
+    )
+
+
+def broker_rows(seed: int) -> list[Row]:
+    """Faults of the broker and of the network; they need a broker of our own."""
+    rng = random.Random(seed + 1)
+    return [
+        Row(
+            "broker SIGKILL",
+            "3 times under load",
+            tuple(spread(rng, [("broker-kill", 0.1)] * 3, 5.0, 14.0, 2)),
+            55,
+            mix=LIGHT,
+            expects_ends=True,
+        ),
+        Row(
+            "broker SIGTERM",
+            "3 times under load",
+            tuple(spread(rng, [("broker-stop", 0.1)] * 3, 5.0, 14.0, 2)),
+            55,
+            mix=LIGHT,
+            expects_ends=True,
+        ),
+        Row(
+            "broker down for 70 s",
+            "longer than request and session timeouts",
+            (Step(6.0, "broker-down", 0, 70.0),),
+            95,
+            mix=Mix(rate=800),
+            expects_ends=True,
+        ),
+        Row(
+            "workers before the broker", "started 20 s before it", (), 15, mix=LIGHT, broker_late_s=20.0, expects_ends=True
+        ),
+        Row(
+            "black hole",
+            "a proxy swallows everything between workers and broker, for 12 s, twice; connections stay open",
+            (Step(6.0, "black-hole", 0, 12.0), Step(36.0, "black-hole", 0, 12.0)),
+            65,
+            mix=LIGHT,
+            proxied=True,
+            expects_ends=True,
+        ),
+    ]
+
+
+def mutant_rows() -> list[Row]:
+    """One planted bug each, in a run just long enough to show it."""
+
+    def row(name: str, about: str, steps: list[Step], seconds: float, mix: Mix = SMALL, workers: int = 1) -> Row:
+        return Row(
+            name,
+            about,
+            tuple(steps),
+            seconds,
+            workers,
+            mix=mix,
+            ending="flush",
+            static=workers == 1,
+            mutant=name,
+            expects_ends=True,
+        )
+
+    killed = [Step(4.0, "kill"), Step(8.0, "kill")]
+    return [
+        row("commit before processing", "two kills", killed, 12),
+        row("skip fencing", "SIGSTOP beyond the session timeout", [Step(4.0, "freeze", 0, 10.0)], 18, workers=2),
+        replace(row("drop 1 event in 10,000", "nothing else happens", [], 12), partitions=1),
+        row("apply a batch twice after restart", "two kills", killed, 12),
+        row("restore without the last record", "two kills", killed, 12),
+        row("forget the dedup set", "two kills", killed, 12, replace(SMALL, repeated=0.1)),
+        replace(idle_row("idle by timer alone", 2, "idle by timer alone"), seconds=20),
+        row("stream time of the batch maximum", "one kill", killed[:1], 12, replace(SMALL, straggling=0.1)),
+    ]
+
+
+def all_rows(seed: int) -> list[tuple[str, Make]]:
+    """The whole table: name and what makes the row."""
+    found: list[tuple[str, Make]] = []
+    for row in [*worker_rows(seed), *broker_rows(seed), *mutant_rows()]:
+        found.append((row.name, _running(row)))
+        if row.name == "black hole":
+            found += [("changelog lost", lost_state.make), *limits.ROWS]
+    return found
+
+
+def _running(row: Row) -> Make:
+    return lambda brokers, seed, directory: Run(row, brokers, seed, directory)()
+
+
+def short_rows(seed: int) -> list[Row]:
+    """30 s of load with 5 kills, and the mutants that need the least time; all at once."""
+    rng = random.Random(seed)
+    mutants = {row.name: row for row in mutant_rows()}
+    return [
+        Row(
+            "SIGKILL at random phases",
+            "5 kills in 30 s",
+            tuple(kills(rng, 5, 27, 2, first_s=3.0)),
+            seconds=30,
+            mix=Mix(rate=900),
+        ),
+        mutants["drop 1 event in 10,000"],
+        mutants["apply a batch twice after restart"],
+        mutants["restore without the last record"],
+    ]
