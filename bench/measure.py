@@ -2,7 +2,7 @@
 
 The clock runs from the first processed event to the last one, so starting up, joining a group and warming up before the
 first event count for nobody, and neither does the last commit after the last event. What a virtual machine compiles while it
-works does count. CPU is that of the program's processes over the same time; the broker's is not in it.
+works does count; the rate of the second half of the events shows what it is like when it is warm. CPU is that of the program's processes over the same time; the broker's is not in it.
 """
 
 import os
@@ -35,6 +35,7 @@ class Outcome:
         processed: all events, also those of the first report, with which the clock starts.
         events: processed between the first report and the last. seconds: in between.
         cpu_s: of the program's processes in that time. peak_mib: resident, at most.
+        warm_rate: events per second over the second half of the events.
     """
 
     processed: int
@@ -42,6 +43,7 @@ class Outcome:
     seconds: float
     cpu_s: float
     peak_mib: float
+    warm_rate: float
 
     @property
     def rate(self) -> float:
@@ -74,8 +76,7 @@ class Running:
         self._lines: queue.SimpleQueue[dict[str, float]] = queue.SimpleQueue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        self.first: tuple[float, int] | None = None
-        self.last: tuple[float, int] | None = None
+        self._points: list[tuple[float, int]] = []
         self.verified: int | None = None
         self._began: Usage | None = None
         self._ended: Usage | None = None
@@ -91,6 +92,16 @@ class Running:
         """Whether it still runs."""
         return self._process.poll() is None
 
+    @property
+    def first(self) -> tuple[float, int] | None:
+        """When it reported first, and how many events."""
+        return self._points[0] if self._points else None
+
+    @property
+    def last(self) -> tuple[float, int] | None:
+        """When it reported last, and how many events."""
+        return self._points[-1] if self._points else None
+
     def listen(self, seconds: float = _LOOK_S) -> None:
         """Take in what it says for at most so long, and look at its memory."""
         try:
@@ -101,10 +112,8 @@ class Running:
         self._peak_mib = max(self._peak_mib, now.peak_mib)
         while values is not None:
             if "events" in values:
-                self.last = values["t"], int(values["events"])
-                self._ended = now
-                if self.first is None:
-                    self.first, self._began = self.last, now
+                self._points.append((values["t"], int(values["events"])))
+                self._began, self._ended = self._began or now, now
             self.verified = int(values["verified"]) if "verified" in values else self.verified
             try:
                 values = self._lines.get_nowait()
@@ -140,7 +149,10 @@ class Running:
         (begin, before), (end, after) = self.first, self.last
         if after <= before or end <= begin:
             raise VoidError("reported only once")
-        return Outcome(after, after - before, end - begin, self._ended.cpu_s - self._began.cpu_s, self._peak_mib)
+        middle, half = next(point for point in self._points if point[1] >= (before + after) // 2)
+        warm = (after - half) / (end - middle) if end > middle else (after - before) / (end - begin)
+        cpu_s = self._ended.cpu_s - self._began.cpu_s
+        return Outcome(after, after - before, end - begin, cpu_s, self._peak_mib, warm)
 
     def tail(self) -> str:
         """The last lines of its log."""

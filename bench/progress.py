@@ -7,6 +7,7 @@ of their own.
 
 import json
 import os
+import sys
 import time
 from dataclasses import dataclass
 
@@ -82,13 +83,18 @@ class Progress:
         """These events are processed now."""
         self.events += count
         if self.events >= self._due:
-            self._due = min(self.events + self._step, max(self._expected, self.events + 1))
+            after = self.events + self._step
+            # The last one that was asked for is told, and the first one too many.
+            if self.events <= self._expected:
+                after = min(after, self._expected + self.done)
+            self._due = after
             tell(t=time.time(), events=self.events)
 
 
 def tell(**values: float) -> None:
     """Print one line for the program that measures."""
-    print(MARK + json.dumps(values), flush=True)
+    # Not sys.stdout: Faust turns that into its log.
+    print(MARK + json.dumps(values), file=sys.__stdout__, flush=True)
 
 
 def heard(line: str) -> dict[str, float] | None:

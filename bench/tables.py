@@ -8,6 +8,7 @@ from statistics import median
 from bench.catalog import MAIN, Program
 from bench.measure import Outcome
 
+_LONGEST = 160
 README = Path(__file__).with_name("README.md")
 
 
@@ -37,6 +38,7 @@ def summary(rows: Sequence[Row]) -> list[dict[str, object]]:
             "events_per_second": row.rate,
             "least": min((o.rate for o in row.outcomes), default=None),
             "most": max((o.rate for o in row.outcomes), default=None),
+            "second_half": median(o.warm_rate for o in row.outcomes) if row.outcomes else None,
             "ratio_to_modpulse": row.rate / ours if row.rate and ours else None,
             "cpu_seconds_per_million": median(o.cpu_per_million for o in row.outcomes) if row.outcomes else None,
             "peak_mib": max((o.peak_mib for o in row.outcomes), default=None),
@@ -52,6 +54,7 @@ def throughput(rows: Sequence[Row]) -> str:
         "program",
         "events/s",
         "least .. most",
+        "second half",
         "modpulse is",
         "CPU s per million",
         "peak MiB",
@@ -62,7 +65,7 @@ def throughput(rows: Sequence[Row]) -> str:
     for row, values in zip(rows, summary(rows), strict=True):
         program = row.program
         if not row.outcomes:
-            body.append((program.name, "-", "-", "-", "-", "-", "-", f"{program.does}. **Not measured:** {row.problem}"))
+            body.append((program.name, "-", "-", "-", "-", "-", "-", "-", f"{program.does}. **Not measured:** {row.problem[:_LONGEST] if row.problem else ''}"))
             continue
         ratio = values["ratio_to_modpulse"]
         assert row.rate is not None
@@ -71,11 +74,12 @@ def throughput(rows: Sequence[Row]) -> str:
                 program.name,
                 f"{row.rate:,.0f}",
                 f"{values['least']:,.0f} .. {values['most']:,.0f}",
+                f"{values['second_half']:,.0f}",
                 f"{1 / ratio:.2f} x" if isinstance(ratio, float) else "-",
                 f"{values['cpu_seconds_per_million']:.2f}",
                 f"{values['peak_mib']:,.0f}",
                 f"{values['events']:,}",
-                program.does + (f". **One round is void:** {row.problem}" if row.problem else ""),
+                program.does + (f". **One round is void:** {row.problem[:_LONGEST]}" if row.problem else ""),
             )
         )
     return markdown(head, body)

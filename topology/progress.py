@@ -16,7 +16,8 @@ class Progress:
         stream: where to tell it.
     """
 
-    def __init__(self, verb: str, stream: TextIO = sys.stderr) -> None:
+    def __init__(self, verb: str, stream: TextIO | None = None) -> None:
+        stream = sys.stderr if stream is None else stream
         self._verb = verb
         self._stream = stream
         self._terminal = stream.isatty()

@@ -24,7 +24,7 @@ from schemas.state import Ledger
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _Rfc3339 = Annotated[datetime, msgspec.Meta(tz=True)]
-_RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE)
+_RFC3339 = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE)
 _gauges = (attrgetter("memory_bytes"), attrgetter("goroutines"), attrgetter("db_connections"))
 
 
@@ -34,16 +34,18 @@ def parse_timestamp(text: str) -> int:
     Raises:
         PoisonRecord: not RFC 3339, without an offset, or before 1970.
     """
+    # The converter takes a little more (as ISO 8601 does), and rounds fractions: they are cut off here.
+    match = _RFC3339.fullmatch(text)
     try:
-        if not _RFC3339.fullmatch(text):  # the converter takes a little more, as ISO 8601 does
+        if match is None:
             raise msgspec.ValidationError(text)
-        moment = msgspec.convert(text, _Rfc3339)
+        moment = msgspec.convert(match[1] + match[3], _Rfc3339)
     except msgspec.ValidationError as error:
         raise PoisonRecord("invalid", f"timestamp {text[:40]!r} is not RFC 3339 with an offset") from error
     delta = moment - _EPOCH
     if delta.days < 0:
         raise PoisonRecord("invalid", f"timestamp {text[:40]!r} lies before 1970")
-    return (delta.days * 86_400 + delta.seconds) * 1_000 + delta.microseconds // 1_000
+    return (delta.days * 86_400 + delta.seconds) * 1_000 + int((match[2] or "0")[:3].ljust(3, "0"))
 
 
 @dataclass(slots=True)

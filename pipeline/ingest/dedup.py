@@ -114,37 +114,59 @@ class Deduplicator:
         """
         known = self._table.lookup(ids)
         duplicate: NDArray[np.bool_] = (known != ABSENT) & (known + self._keep_ms > streams)
+        if self._may_exceed(pane_ends):
+            self._one_by_one(ids, pane_ends, streams, known, duplicate, np.arange(ids.size))
+            return duplicate
         ordered = np.sort(ids)
         repeated = ordered[1:][ordered[1:] == ordered[:-1]]
+        alone = np.arange(ids.size)
         if repeated.size:
-            # Few: told apart one by one, in order, as if each came in a batch of its own.
-            latest: dict[int, int] = {}
-            for index in np.flatnonzero(np.isin(ids, repeated)).tolist():
-                id_ = int(ids[index])
-                pane_end = latest.get(id_, int(known[index]))
-                duplicate[index] = pane_end != ABSENT and pane_end + self._keep_ms > int(streams[index])
-                if not duplicate[index]:
-                    latest[id_] = int(pane_ends[index])
-            fresh = np.flatnonzero(~duplicate)
-            # Of an id accepted twice (its first pane was sealed in between) the last pane counts.
-            _, last = np.unique(ids[fresh][::-1], return_index=True)
-            fresh = np.sort(fresh[fresh.size - 1 - last])
-        else:
-            fresh = np.flatnonzero(~duplicate)
-        self._remember(ids[fresh], pane_ends[fresh])
+            again = np.isin(ids, repeated)
+            self._one_by_one(ids, pane_ends, streams, known, duplicate, np.flatnonzero(again))
+            alone = np.flatnonzero(~again)
+        fresh = alone[~duplicate[alone]]
+        for pane_end in np.unique(pane_ends[fresh]).tolist():
+            self._remember(ids[fresh[pane_ends[fresh] == pane_end]], pane_end)
         return duplicate
 
-    def _remember(self, ids: U8, pane_ends: I8) -> None:
-        for pane_end in np.unique(pane_ends).tolist():
-            chosen = ids[pane_ends == pane_end]
-            room = self._max_ids_per_pane - self._per_pane.get(pane_end, 0)
-            if chosen.size > room:
-                self.skipped += chosen.size - max(room, 0)
-                chosen = chosen[: max(room, 0)]
-            if chosen.size:
-                self._per_pane[pane_end] = self._per_pane.get(pane_end, 0) + chosen.size
-                self._fresh.setdefault(pane_end, []).append(chosen)
-                self._table.insert(chosen, np.full(chosen.size, pane_end, np.int64))
+    def _may_exceed(self, pane_ends: I8) -> bool:
+        panes, counts = np.unique(pane_ends, return_counts=True)
+        held = self._per_pane
+        rows = zip(panes.tolist(), counts.tolist(), strict=True)
+        return any(held.get(pane, 0) + count > self._max_ids_per_pane for pane, count in rows)
+
+    def _one_by_one(
+        self, ids: U8, pane_ends: I8, streams: I8, known: I8, duplicate: NDArray[np.bool_], chosen: I8
+    ) -> None:
+        """Judge the chosen events in order, as if each came in a batch of its own; few need it."""
+        latest: dict[int, int] = {}
+        taken: dict[int, int] = {}
+        for index in chosen.tolist():
+            id_, pane_end = int(ids[index]), int(pane_ends[index])
+            before = latest.get(id_, int(known[index]))
+            duplicate[index] = before != ABSENT and before + self._keep_ms > int(streams[index])
+            if duplicate[index]:
+                continue
+            count = taken.get(pane_end, 0) + 1
+            if self._per_pane.get(pane_end, 0) + count > self._max_ids_per_pane:
+                self.skipped += 1
+            else:
+                taken[pane_end] = count
+                latest[id_] = pane_end
+        by_pane: dict[int, list[int]] = {}
+        for id_, pane_end in latest.items():
+            by_pane.setdefault(pane_end, []).append(id_)
+        for pane_end, remembered in by_pane.items():
+            self._remember(np.array(remembered, np.uint64), pane_end)
+            # An id accepted again, its first pane being sealed, has used up a place there too.
+            self._per_pane[pane_end] += taken.pop(pane_end) - len(remembered)
+        for pane_end, count in taken.items():
+            self._per_pane[pane_end] = self._per_pane.get(pane_end, 0) + count
+
+    def _remember(self, ids: U8, pane_end: int) -> None:
+        self._per_pane[pane_end] = self._per_pane.get(pane_end, 0) + ids.size
+        self._fresh.setdefault(pane_end, []).append(ids)
+        self._table.insert(ids, np.full(ids.size, pane_end, np.int64))
 
     def seal(self, pane_end_ms: int) -> list[tuple[int, int]]:
         """Forget the ids of panes that end at or before this time.
@@ -166,7 +188,7 @@ class Deduplicator:
         """The ids remembered since the last drain: (pane end, sequence, little-endian uint64 ids) for the changelog."""
         segments = []
         for pane_end, arrays in sorted(self._fresh.items()):
-            segments.append((pane_end, sequence, np.concatenate(arrays).astype("<u8").tobytes()))
+            segments.append((pane_end, sequence, np.sort(np.concatenate(arrays)).astype("<u8").tobytes()))
             self._segments.setdefault(pane_end, []).append(sequence)
             sequence += 1
         self._fresh.clear()

@@ -15,6 +15,7 @@ I8 = NDArray[np.int64]
 ALPHA = 0.01
 GAMMA = (1 + ALPHA) / (1 - ALPHA)
 LOG_GAMMA = math.log(GAMMA)
+_LOG_MIDDLE = math.log(2.0 / (GAMMA + 1.0))
 
 # Doubles span bins -37,200 to 35,500, so a bin plus this offset fits 17 bits and is never 0: 0 is the bin of the value zero.
 BIN_BITS = 17
@@ -35,5 +36,6 @@ def bins_of(values: F8) -> I8:
 def representatives(offset_bins: I8) -> F8:
     """The answer for each offset bin: within `ALPHA` of every value the bin holds (infinite past the largest double)."""
     with np.errstate(over="ignore"):
-        values = np.exp((offset_bins - BIN_OFFSET) * LOG_GAMMA) * (2.0 / (GAMMA + 1.0))
+        # One exponential, so that the answer overflows only where it is itself past the largest double.
+        values = np.exp((offset_bins - BIN_OFFSET) * LOG_GAMMA + _LOG_MIDDLE)
     return np.where(offset_bins == ZERO_BIN, 0.0, values)

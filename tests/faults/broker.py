@@ -31,9 +31,7 @@ def own_broker(directory: Path) -> Iterator[Brokers]:
     properties = {
         "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT",
         "controller.quorum.voters": f"1@127.0.0.1:{controller}",
-        "listeners": (
-            f"PLAINTEXT://127.0.0.1:{port},PROXIED://127.0.0.1:{inner},CONTROLLER://127.0.0.1:{controller}"
-        ),
+        "listeners": (f"PLAINTEXT://127.0.0.1:{port},PROXIED://127.0.0.1:{inner},CONTROLLER://127.0.0.1:{controller}"),
         "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port},PROXIED://127.0.0.1:{outer}",
         # How soon the coordinator looks for transactions that timed out; 10 s by default.
         "transaction.abort.timed.out.transaction.cleanup.interval.ms": "500",

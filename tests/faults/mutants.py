@@ -60,7 +60,7 @@ def drop_one_in_10_000() -> None:
         if len(kept):
             fold(self, kept, pane_ends, streams, now_ms)
 
-    module_core.ModuleCore._fold_in_order = wrong  # type: ignore[method-assign]
+    module_core.ModuleCore._fold_in_order = wrong  # type: ignore[method-assign, assignment]
 
 
 def apply_twice_after_restart() -> None:
@@ -128,10 +128,11 @@ def forget_dedup_set() -> None:
 def idle_by_timer_alone() -> None:
     """A silent partition is taken for idle without asking the broker whether its log goes on."""
     from topology import worker
+    from topology.task import wall_ms
 
     async def wrong(self: Any, consumer: Any, tasks: list[Any], silent: list[Any]) -> None:
         for task in silent:
-            task.idle(worker.wall_ms())
+            task.idle(wall_ms())
         await asyncio.sleep(0)
 
     worker.Worker._look = wrong  # type: ignore[method-assign]
@@ -155,7 +156,7 @@ def stream_time_of_batch_maximum() -> None:
         def __getattr__(self, name: str) -> Any:
             return getattr(np, name)
 
-    module_core.np = Numpy()  # type: ignore[attr-defined]
+    module_core.np = Numpy()  # type: ignore[attr-defined, assignment]
 
 
 MUTANTS: dict[str, Callable[[], None]] = {

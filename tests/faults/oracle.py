@@ -228,8 +228,8 @@ def _transitions(
         for tick in sorted({*ticks, *(tick + size for tick in ticks)}):
             if tick > until:
                 break
-            figures = ticks.get(tick)
-            holds = figures is not None and figures.n >= rule.least and figures.failed / figures.n > rule.threshold
+            seen = ticks.get(tick)
+            holds = seen is not None and seen.n >= rule.least and seen.failed / seen.n > rule.threshold
             if holds and status == "resolved":
                 since, status = tick, "firing" if rule.hold == 0 else "pending"
                 said.append((status, since))

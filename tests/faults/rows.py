@@ -42,7 +42,9 @@ def worker_rows(seed: int) -> list[Row]:
             mix=Mix(rate=2_100),
         ),
         Row("SIGKILL in bursts", "2 x 12 kills of 3 workers, 0.1 to 1 s apart", tuple(burst), 40, 3, mix=LIGHT),
-        Row("SIGKILL in the first 2 s", "one worker killed again and again while it starts", tuple(first), 40, mix=LIGHT),
+        Row(
+            "SIGKILL in the first 2 s", "one worker killed again and again while it starts", tuple(first), 40, mix=LIGHT
+        ),
         Row(
             "SIGKILL, static members",
             "the same with `group_instance_id`: a restart moves no partition",
@@ -154,7 +156,13 @@ def broker_rows(seed: int) -> list[Row]:
             expects_ends=True,
         ),
         Row(
-            "workers before the broker", "started 20 s before it", (), 15, mix=LIGHT, broker_late_s=20.0, expects_ends=True
+            "workers before the broker",
+            "started 20 s before it",
+            (),
+            15,
+            mix=LIGHT,
+            broker_late_s=20.0,
+            expects_ends=True,
         ),
         Row(
             "black hole",
@@ -198,10 +206,15 @@ def mutant_rows() -> list[Row]:
     ]
 
 
+def control_rows() -> list[Row]:
+    """The mutants' rows without the bugs: they must be clean, or what makes a mutant red is not its bug."""
+    return [replace(row, name=f"control: {row.name}", mutant=None) for row in mutant_rows()]
+
+
 def all_rows(seed: int) -> list[tuple[str, Make]]:
     """The whole table: name and what makes the row."""
     found: list[tuple[str, Make]] = []
-    for row in [*worker_rows(seed), *broker_rows(seed), *mutant_rows()]:
+    for row in [*worker_rows(seed), *broker_rows(seed), *mutant_rows(), *control_rows()]:
         found.append((row.name, _running(row)))
         if row.name == "black hole":
             found += [("changelog lost", lost_state.make), *limits.ROWS]

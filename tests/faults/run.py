@@ -137,9 +137,8 @@ class Report:
         return "clean" if self.clean else "RED"
 
     def as_json(self) -> dict[str, Any]:
-        return {"verdict": self.verdict, "clean": self.clean, "as_wanted": self.as_wanted} | orjson.loads(
-            orjson.dumps(self)
-        )
+        said: dict[str, Any] = orjson.loads(orjson.dumps(self))
+        return {"verdict": self.verdict, "clean": self.clean, "as_wanted": self.as_wanted} | said
 
 
 class Run:
@@ -190,9 +189,7 @@ class Run:
                 self._wait(max(began + row.seconds, last + AFTER_S) - time.monotonic())
                 traffic.end()
                 try:
-                    self._until(
-                        lambda: bool(watch.looks) and watch.lag == 0 or crew.refused, DRAIN_S, "everything processed"
-                    )
+                    self._until(lambda: watch.lag == 0 or crew.refused, DRAIN_S, "everything processed")
                     refused = crew.refused
                 except TimeoutError as error:
                     self._report.failure = str(error)
@@ -211,7 +208,7 @@ class Run:
         records = read(application.servers, application.input)
         true = truth(records, row.windows, ALERT_RULES, closed=closed)
         if closed:
-            self._close(application, records and max_time(true, row.windows) or 0)
+            self._close(application, max_time(true, row.windows))
         self._report.events, self._report.duplicates = true.events, true.duplicates
         self._report.late = sum(map(len, true.late.values()))
         self._report.findings = judge(application, true, row.windows, closed=closed)

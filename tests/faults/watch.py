@@ -10,6 +10,8 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 EVERY_S = 0.2
 ASK_TIMEOUT_S = 3.0
+# An older look says nothing of now.
+FRESH_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +74,7 @@ class Watch:
     @property
     def lag(self) -> int | None:
         """The newest lag; None when the broker does not say."""
-        newest = self.looks[-1:] or [None]
-        look = newest[0]
-        return look.lag if look is not None and time.monotonic() - look.at < 2.0 else None
+        return self.looks[-1].lag if self.looks and time.monotonic() - self.looks[-1].at < FRESH_S else None
 
     @property
     def worst_lag(self) -> int:

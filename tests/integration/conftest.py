@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.kit import REAL_SPANS, Fleet, Json, json_values
+from tests.integration.kit import FIRST_SPANS, REAL_SPANS, Fleet, Json, json_values, real_lines
 from topology.devbroker import Broker
 
 MakeFleet = Callable[..., Fleet]
@@ -35,10 +35,23 @@ def make_fleet(warm_broker: Broker, tmp_path: Path) -> Iterator[MakeFleet]:
         yield make
 
 
-@pytest.fixture(scope="session")
-def real_replay(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> list[Json]:
-    """What `modpulse replay` says of the real spans over 4 partitions, with the default configuration."""
-    fleet = Fleet(broker.bootstrap_servers, tmp_path_factory.mktemp("replay"), {})
-    done = fleet.command("replay", str(REAL_SPANS), "--partitions", "4")
+def replayed(broker: Broker, directory: Path, file: Path) -> list[Json]:
+    """What `modpulse replay` says of a file over 4 partitions, with the default configuration."""
+    done = Fleet(broker.bootstrap_servers, directory, {}).command("replay", str(file), "--partitions", "4")
     assert done.returncode == 0, done.stderr
     return json_values(done.stdout.splitlines())
+
+
+@pytest.fixture(scope="session")
+def real_replay(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> list[Json]:
+    """The replay of all real spans."""
+    return replayed(broker, tmp_path_factory.mktemp("replay"), REAL_SPANS)
+
+
+@pytest.fixture(scope="session")
+def first_replay(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> list[Json]:
+    """The replay of the first real spans, for tests that go through them many times."""
+    directory = tmp_path_factory.mktemp("replay")
+    file = directory / "spans.jsonl"
+    file.write_bytes(b"\n".join(real_lines()[:FIRST_SPANS]) + b"\n")
+    return replayed(broker, directory, file)

@@ -34,6 +34,7 @@ from topology.topic_admin import create_topics
 ROOT = Path(__file__).resolve().parents[2]
 REAL_SPANS = ROOT / "tests" / "data" / "real-spans.jsonl.gz"
 MODPULSE = (sys.executable, "-c", "from topology.cli import main; main()")
+FIRST_SPANS = 40_000
 DEADLINE_S = 60.0
 # What a client hears of a topic made a moment ago.
 NEW_TOPIC = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError._UNKNOWN_PARTITION}

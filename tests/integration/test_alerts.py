@@ -21,10 +21,6 @@ summary = "{module_id}: {error_rate:.0%}"
 """
 
 
-def second(number: int, *, failing: bool) -> list[bool]:
-    return [number >= 0 and not failing] * 4
-
-
 def publish_second(fleet: Fleet, number: int, *, failing: bool) -> None:
     """Four requests of one second, and one of another module that closes the second."""
     at = T0 + number * 1_000

@@ -1,13 +1,14 @@
 """Workers that come, go and die in the middle: the outputs are those of a run nobody disturbed."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import pytest
 from confluent_kafka.admin import AdminClient
 
 from tests.integration.conftest import MakeFleet
 from tests.integration.kit import (
+    FIRST_SPANS,
     SMALL,
     T0,
     Fleet,
@@ -19,7 +20,6 @@ from tests.integration.kit import (
     assert_same_windows,
     finals,
     newest,
-    real_lines,
     real_rows,
     row,
     until,
@@ -30,15 +30,11 @@ pytestmark = pytest.mark.broker
 BUSY = {"flush_interval": "100ms", "kafka__max_partition_fetch_bytes": "64KiB", "kafka__fetch_max_bytes": "128KiB"}
 
 
-def parts(count: int) -> Iterator[Sequence[Row]]:
-    """The real spans in so many parts."""
-    rows = real_rows()
-    return itertools.batched(rows, -(-len(rows) // count)) if hasattr(itertools, "batched") else _batched(rows, count)
-
-
-def _batched(rows: Sequence[Row], count: int) -> Iterator[Sequence[Row]]:
+def parts(count: int) -> list[Sequence[Row]]:
+    """The first real spans in so many parts."""
+    rows = real_rows()[:FIRST_SPANS]
     size = -(-len(rows) // count)
-    return (rows[at : at + size] for at in range(0, len(rows), size))
+    return [rows[at : at + size] for at in range(0, len(rows), size)]
 
 
 def wait_for_progress(fleet: Fleet, since: int) -> None:
@@ -53,11 +49,11 @@ def assert_as_undisturbed(fleet: Fleet, replayed: list[Json]) -> None:
     assert_revisions_rise_by_one(live)
     assert_cloudevents(records)
     ledger = fleet.ledgers()["input"]
-    assert ledger["consumed"] == len(real_lines())
+    assert ledger["consumed"] == FIRST_SPANS
     assert ledger["invalid"] == ledger["future"] == ledger["forwarded"] == 0
 
 
-def test_kills_and_restarts_in_the_middle_change_nothing(make_fleet: MakeFleet, real_replay: list[Json]) -> None:
+def test_kills_and_restarts_in_the_middle_change_nothing(make_fleet: MakeFleet, first_replay: list[Json]) -> None:
     """SIGKILL, SIGTERM, SIGKILL, SIGTERM. A static member, so that nobody waits for the dead one's session."""
     fleet = make_fleet(BUSY, kafka__group_instance_id="the-only-one")
     before = 0
@@ -74,10 +70,10 @@ def test_kills_and_restarts_in_the_middle_change_nothing(make_fleet: MakeFleet, 
     worker = fleet.start()
     fleet.wait_until_processed()
     assert worker.terminate() == 0
-    assert_as_undisturbed(fleet, real_replay)
+    assert_as_undisturbed(fleet, first_replay)
 
 
-def test_the_survivor_of_two_takes_over(make_fleet: MakeFleet, real_replay: list[Json]) -> None:
+def test_the_survivor_of_two_takes_over(make_fleet: MakeFleet, first_replay: list[Json]) -> None:
     fleet = make_fleet(BUSY)
     first, second, last = parts(3)
     workers = [fleet.start(), fleet.start()]
@@ -90,7 +86,7 @@ def test_the_survivor_of_two_takes_over(make_fleet: MakeFleet, real_replay: list
     fleet.wait_until_processed()
     assert workers[1].alive
     assert workers[1].terminate() == 0
-    assert_as_undisturbed(fleet, real_replay)
+    assert_as_undisturbed(fleet, first_replay)
 
 
 def test_a_clean_stop_writes_what_was_processed(make_fleet: MakeFleet) -> None:
@@ -105,7 +101,7 @@ def test_a_clean_stop_writes_what_was_processed(make_fleet: MakeFleet) -> None:
     assert applied > 0
     assert fleet.committed(fleet.input) == {0: applied}
     assert {record["total_requests"] for record in newest(fleet.metrics()).values()} == {applied}
-    worker = fleet.start(flush_interval="200ms")
+    worker = fleet.start(flush_interval="200ms").wait_until_ready()
     fleet.wait_until_processed()
     assert worker.terminate() == 0
     assert fleet.ledgers()["input"]["applied"] == 200
@@ -153,7 +149,7 @@ def newest_tasks(worker: WorkerProcess) -> list[str]:
     return said[-1]["tasks"] if said else []
 
 
-def test_a_third_worker_joins_two_and_one_leaves(make_fleet: MakeFleet, real_replay: list[Json]) -> None:
+def test_a_third_worker_joins_two_and_one_leaves(make_fleet: MakeFleet, first_replay: list[Json]) -> None:
     fleet = make_fleet(BUSY)
     first, second, last = parts(3)
     two = [fleet.start(), fleet.start()]
@@ -179,5 +175,5 @@ def test_a_third_worker_joins_two_and_one_leaves(make_fleet: MakeFleet, real_rep
     assert sorted(map(len, rest.values())) == [2, 3]
     assert [two[1].terminate(), third.terminate()] == [0, 0]
     assert [worker.complaints() for worker in (*two, third)] == [[], [], []]
-    assert_as_undisturbed(fleet, real_replay)
+    assert_as_undisturbed(fleet, first_replay)
     assert finals(fleet.metrics())

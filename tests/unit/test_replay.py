@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.alerts.rules import load_rules
 from pipeline.config import CoreConfig, WindowConfig
-from pipeline.outputs import Emitted, Rejected, total_ledger
+from pipeline.outputs import Emitted, Partial, Rejected, total_ledger
 from schemas.errors import ConfigError
 from schemas.state import Ledger
 from tests.poison import POISON
@@ -54,6 +54,11 @@ def by_key(step: Step) -> list[Emitted]:
     return sorted(step.cut.outbox.emitted, key=lambda emitted: (emitted.role, emitted.key))
 
 
+def partials(step: Step) -> list[Partial]:
+    """What the system's windows are made of; which cut says that a module is here is not promised."""
+    return [partial for partial in step.cut.partials if not partial.key.startswith(b"seen|")]
+
+
 def letters(step: Step, *, late: bool) -> list[Rejected]:
     """What goes to the late topic, or to the dead letters, in its order."""
     return [record for record in step.cut.outbox.rejected if (record.reason == "late") == late]
@@ -80,7 +85,7 @@ def test_the_size_of_batches_never_changes_what_comes_out(
         assert part.cut.outbox.forwarded == other.cut.outbox.forwarded
         assert letters(part, late=True) == letters(other, late=True)
         assert letters(part, late=False) == letters(other, late=False)
-        assert part.cut.partials == other.cut.partials
+        assert partials(part) == partials(other)
         assert part.cut.position == other.cut.position
         assert sorted(part.cut.state) == sorted(other.cut.state)  # state records of one cut have no order
 

@@ -51,8 +51,10 @@ def test_internal_topics_follow_the_partitions_the_input_really_has() -> None:
     assert found["module-metrics"].partitions == 4
 
 
-def test_one_batch_of_the_input_cannot_unpack_to_more_than_the_memory() -> None:
-    assert topics()["module-log-events"].config["max.message.bytes"] == "131072"
+def test_the_input_takes_what_the_usual_producers_send_and_letters_take_more_than_that() -> None:
+    assert topics()["module-log-events"].config["max.message.bytes"] == str(1 << 20)
+    for name in ("module-log-events.dlq", "module-log-events.late", "modpulse-repartition"):
+        assert topics()[name].config["max.message.bytes"] == str(8 << 20)
 
 
 def test_a_window_record_outlives_its_window_and_the_time_for_corrections() -> None:

@@ -8,7 +8,10 @@ final class Progress {
     /** One more event is in its window. Called by one thread. */
     void add() {
         if (++events >= due) {
-            due = Math.min(events + step, Math.max(expected, events + 1));
+            due = events + step;
+            if (events <= expected) {
+                due = Math.min(due, events < expected ? expected : expected + 1);
+            }
             System.out.printf("BENCH {\"t\": %.3f, \"events\": %d}%n", System.currentTimeMillis() / 1000.0, events);
             System.out.flush();
         }

@@ -1,0 +1,189 @@
+"""Limits: a million module names, and a batch that expands a thousandfold. Nothing is lost, and memory stays bounded."""
+
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import orjson
+from confluent_kafka import Producer
+
+from tests.faults.broker import Brokers
+from tests.faults.crew import Application, Crew, Worker
+from tests.faults.reader import read
+from tests.faults.run import SETTINGS, Report
+from tests.faults.traffic import wall_ms
+from tests.faults.watch import Watch
+
+DEADLINE_S = 300.0
+POLL_S = 0.05
+MODULES = 1_000_000
+OTHER = "__other__"
+MAX_RSS_MIB = 700
+BOMB_RECORDS, BOMB_BYTES = 100, 1 << 20
+
+Make = Callable[[Brokers, int, Path], Report]
+
+
+def million_modules(brokers: Brokers, seed: int, directory: Path) -> Report:
+    """Every event has a module name of its own: those over the limit are counted under `__other__`, none is lost."""
+    report = Report("1,000,000 distinct modules", "over the limit of 2,000 a partition they are counted in `__other__`")
+    began = time.monotonic()
+    settings = SETTINGS | {"flush_interval": "500ms", "windows__corrections": "1m"}
+    application = Application(brokers.direct, directory, settings)
+    application.create_topics()
+
+    def rows() -> Iterable[tuple[bytes, bytes]]:
+        start = wall_ms() - 10_000
+        for number in range(MODULES):
+            module = f"m{seed}-{number}"
+            event = {"module_id": module, "timestamp": start + number // 400, "success": True, "response_time_ms": 1.0}
+            yield module.encode(), orjson.dumps(event)
+
+    peak = _process(application, report, rows(), {"compression.type": "lz4"})
+    newest: dict[tuple[str, int], dict[str, Any]] = {}
+    for record in read(application.servers, application.topic("module_metrics")):
+        said = orjson.loads(record.value)
+        if said["window"] == "1s":
+            newest[said["module_id"], said["window_start"]] = said
+    total = sum(said["total_requests"] for said in newest.values())
+    other = sum(said["total_requests"] for (module, _), said in newest.items() if module == OTHER)
+    report.events = MODULES
+    report.findings.lost += max(MODULES - total, 0)
+    report.findings.doubled += max(total - MODULES, 0)
+    report.findings.windows = len(newest)
+    report.remarks.append(f"{other} events under {OTHER}, peak memory {peak} MiB")
+    if total != MODULES:
+        report.findings.note(f"{total} of {MODULES} events counted, {other} of them under {OTHER}")
+    _bounded(report, peak)
+    report.seconds = time.monotonic() - began
+    return report
+
+
+def expanding_batch(brokers: Brokers, seed: int, directory: Path) -> Report:
+    """One gzip batch within the topic's limit that holds a thousand times its size: dead letters, and a living worker."""
+    about = (
+        f"{BOMB_RECORDS} MiB in one gzip batch of 0.1 MiB, the topic's limit: all to the dead letters, the worker lives"
+    )
+    report = Report("a batch that expands 1000:1", about)
+    began = time.monotonic()
+    application = Application(brokers.direct, directory, SETTINGS | {"topics__partitions": "1"})
+    application.create_topics()
+    value = b"{" + b" " * (BOMB_BYTES - 2) + b"}"
+    properties = {
+        "compression.type": "gzip",
+        "compression.level": 9,
+        "linger.ms": 5_000,
+        "batch.size": 1 << 30,
+        "message.max.bytes": 1 << 29,
+        "queue.buffering.max.kbytes": 1 << 20,
+    }
+    peak = _process(application, report, ((b"m", value) for _ in range(BOMB_RECORDS)), properties)
+    letters = read(application.servers, application.topic("dlq"))
+    report.events = BOMB_RECORDS
+    report.findings.lost += max(BOMB_RECORDS - len(letters), 0)
+    report.findings.doubled += max(len(letters) - BOMB_RECORDS, 0)
+    report.findings.wrong += sum(1 for letter in letters if letter.value != value)
+    report.remarks.append(f"peak memory {peak} MiB")
+    _bounded(report, peak)
+    report.seconds = time.monotonic() - began
+    return report
+
+
+def _process(
+    application: Application, report: Report, rows: Iterable[tuple[bytes, bytes]], properties: dict[str, Any]
+) -> int:
+    """Publish the rows to one worker and wait until all is processed; answers its peak memory, MiB."""
+    partitions = len(_partitions(application))
+    watches = [
+        Watch(application.servers, application.name, topic, partitions)
+        for topic in (application.input, f"{application.name}-repartition")
+    ]
+    with Crew(application) as crew:
+        worker = crew.add()
+        _until(lambda: worker.assigned is not None, "the worker joined")
+        for watch in watches:
+            watch.start()
+        try:
+            _publish(application, rows, properties)
+            # Input first: what was forwarded stands in the repartition topic by then.
+            _until(lambda: watches[0].lag == 0 and watches[1].lag == 0, "everything processed")
+            _until(lambda: watches[0].lag == 0 and watches[1].lag == 0, "everything processed")
+            peak = _peak_mib(worker)
+        finally:
+            for watch in watches:
+                watch.end()
+        codes = crew.stop_all()
+        report.worst_lag = watches[0].worst_lag
+        if codes != [0] or crew.own_ends:
+            report.unexpected_ends += 1
+            report.remarks.append(f"exit codes {codes}, {crew.own_ends[:1]}")
+    return peak
+
+
+def _partitions(application: Application) -> list[int]:
+    from tests.faults.reader import consumer, partitions_of
+
+    reader = consumer(application.servers)
+    try:
+        return partitions_of(reader, application.input)
+    finally:
+        reader.close()
+
+
+def _publish(application: Application, rows: Iterable[tuple[bytes, bytes]], properties: dict[str, Any]) -> None:
+    refused: list[str] = []
+
+    def delivered(error: Any, message: Any) -> None:
+        if error is not None:
+            refused.append(str(error))
+
+    producer = Producer(
+        {
+            "bootstrap.servers": application.servers,
+            "partitioner": "murmur2_random",
+            "queue.buffering.max.messages": 2_000_000,
+            "log_level": 0,
+            **properties,
+        }
+    )
+    for number, (key, value) in enumerate(rows):
+        while True:
+            try:
+                producer.produce(application.input, value, key, on_delivery=delivered)
+                break
+            except BufferError:
+                producer.poll(POLL_S)
+        if number % 1_000 == 0:
+            producer.poll(0)
+    left = producer.flush(DEADLINE_S)
+    if left or refused:
+        raise RuntimeError(f"{left} not delivered, {len(refused)} refused: {refused[:1]}")
+
+
+def _peak_mib(worker: Worker) -> int:
+    assert worker.process is not None
+    status = Path(f"/proc/{worker.process.pid}/status")
+    if not status.exists():
+        return 0
+    lines = status.read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) // 1024
+
+
+def _bounded(report: Report, peak: int) -> None:
+    if peak > MAX_RSS_MIB:
+        report.failure = f"peak memory {peak} MiB, more than {MAX_RSS_MIB}"
+
+
+def _until(condition: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + DEADLINE_S
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError(f"not within {DEADLINE_S:g} s: {what}")
+        time.sleep(POLL_S)
+
+
+ROWS: tuple[tuple[str, Make], ...] = (
+    ("1,000,000 distinct modules", million_modules),
+    ("a batch that expands 1000:1", expanding_batch),
+)

@@ -1,0 +1,305 @@
+"""The transport's own rules: what Faust and aiokafka would do instead loses or doubles records. No broker is needed."""
+
+import asyncio
+import struct
+from collections.abc import Awaitable, Callable, Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka.errors import ConsumerStoppedError, CorruptRecordException
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
+from faust.types import TP
+
+from pipeline.config import CoreConfig
+from pipeline.module_core import ModuleCore
+from tests.integration.kit import T0, event
+from topology.fetch import Piece, Span
+from topology.instruments import Instruments
+from topology.kafka_client import client_options
+from topology.settings import Settings
+from topology.task import Task, TaskSpec
+from topology.transport import BatchConsumer, _Thread
+
+A, B = TP("events", 0), TP("events", 1)
+
+
+def stored_batch(offsets: range) -> bytes:
+    """A Kafka batch with a record at each of these offsets, as the broker stores it."""
+    builder = DefaultRecordBatchBuilder(
+        2, 0, is_transactional=0, producer_id=-1, producer_epoch=-1, base_sequence=0, batch_size=1 << 20
+    )
+    for number, offset in enumerate(offsets):
+        assert builder.append(number, T0, b"m", event("m", T0 + offset), []) is not None
+    # The producer counts from 0, the broker writes the real offset over it; the checksum does not cover it.
+    return struct.pack(">q", offsets.start) + bytes(builder.build())[8:]
+
+
+def batches(*ranges: range) -> list[Any]:
+    """The same, as aiokafka reads it."""
+    return [MemoryRecords(stored_batch(offsets)).next_batch() for offsets in ranges]
+
+
+def span_of(*offsets: int) -> Span:
+    return Span(offsets[0], offsets[-1] + 1, batches(range(offsets[0], offsets[-1] + 1)))
+
+
+class FakeThread:
+    """A consumer thread that answers what the test says."""
+
+    def __init__(self, *fetches: Mapping[TP, list[Span]]) -> None:
+        self._fetches = list(fetches)
+        self.sought: list[dict[TP, int]] = []
+        self.held: list[set[TP]] = []
+        self.before_answer: Callable[[], Awaitable[None]] | None = None
+
+    async def getmany(self, partitions: set[TP], wait_s: float) -> Mapping[TP, list[Span]]:
+        if not self._fetches:
+            raise ConsumerStoppedError
+        if self.before_answer is not None:
+            await self.before_answer()
+        return self._fetches.pop(0)
+
+    async def read_from(self, offsets: Mapping[TP, int]) -> None:
+        self.sought.append(dict(offsets))
+
+    async def hold(self, partitions: set[TP]) -> None:
+        self.held.append(set(partitions))
+
+
+class FakeListener:
+    """Notes what it is told; `on_batch` runs while a piece is processed."""
+
+    def __init__(self) -> None:
+        self.pieces: list[tuple[TP, int, int]] = []
+        self.revocations: list[set[TP]] = []
+        self.errors: list[BaseException] = []
+        self.may_open = asyncio.Event()
+        self.may_open.set()
+        self.on_batch: Callable[[TP, Piece], Awaitable[int | None]] | None = None
+
+    async def assigned(self, partitions: set[TP]) -> Mapping[TP, int]:
+        await self.may_open.wait()
+        return dict.fromkeys(partitions, 0)
+
+    async def revoked(self, partitions: set[TP]) -> None:
+        self.revocations.append(partitions)
+
+    async def batch(self, partition: TP, piece: Piece) -> int | None:
+        self.pieces.append((partition, piece.start, piece.end))
+        return None if self.on_batch is None else await self.on_batch(partition, piece)
+
+    def failed(self, error: BaseException) -> None:
+        self.errors.append(error)
+
+
+def consumer_of(thread: FakeThread, listener: FakeListener) -> Any:
+    consumer: Any = BatchConsumer.__new__(BatchConsumer)
+    consumer.transport = SimpleNamespace(listener=listener)
+    BatchConsumer.__post_init__(consumer)
+    consumer._thread = thread
+    return consumer
+
+
+async def assign(consumer: Any, *partitions: TP) -> None:
+    """A rebalance that gives these partitions, to its end."""
+    await consumer.on_partitions_assigned(set(partitions))
+    await consumer._transition
+
+
+def test_what_follows_a_gap_is_read_again() -> None:
+    """Records that were dropped on the way would be missing for ever: the position moves past them."""
+
+    async def scenario() -> None:
+        thread, listener = FakeThread({A: [span_of(5, 6, 7), span_of(8)], B: [span_of(0, 1)]}), FakeListener()
+        consumer = consumer_of(thread, listener)
+        await assign(consumer, A, B)
+
+        async def only_from_three(partition: TP, piece: Piece) -> int | None:
+            return 3 if partition == A else None
+
+        listener.on_batch = only_from_three
+        await consumer.pump()
+        assert {A: 3} in thread.sought
+        assert (B, 0, 2) in listener.pieces
+
+    asyncio.run(scenario())
+
+
+def test_a_task_takes_nothing_twice_and_nothing_after_a_gap() -> None:
+    async def scenario() -> None:
+        settings = Settings()
+        spec = TaskSpec("0", 0, ("events",), None, "changelog", lambda: ModuleCore(CoreConfig()))
+        errors: list[BaseException] = []
+        task = Task(spec, settings, client_options(settings), Instruments(), errors.append)
+        task.offsets["events"] = 10
+
+        def piece(first: int, end: int) -> Piece:
+            (found,) = Span(first, end, batches(range(first, end))).pieces(1)
+            return found
+
+        def applied() -> int:
+            return task.core.ledgers["events"].applied if task.core.ledgers else 0
+
+        assert await task.process("events", piece(12, 15)) == 10
+        assert (applied(), task.offsets["events"]) == (0, 10)
+        assert await task.process("events", piece(4, 10)) is None
+        assert (applied(), task.offsets["events"]) == (0, 10)
+        assert await task.process("events", piece(8, 13)) is None
+        assert (applied(), task.offsets["events"]) == (3, 13)
+        assert await task.process("events", piece(13, 15)) is None
+        assert (applied(), task.offsets["events"]) == (5, 15)
+        assert await task.process("events", Piece(15, 17, [])) is None  # markers alone move the position
+        assert (applied(), task.offsets["events"]) == (5, 17)
+        assert errors == []
+        await task.close()
+
+    asyncio.run(scenario())
+
+
+def test_what_was_fetched_before_a_rebalance_is_not_processed_after_it() -> None:
+    """The partition may have been elsewhere in between: only a fetch that began after the newest seek may be processed."""
+
+    async def scenario() -> None:
+        thread, listener = FakeThread({A: [span_of(0, 1)], B: [span_of(0, 1)]}), FakeListener()
+        consumer = consumer_of(thread, listener)
+        await assign(consumer, A, B)
+
+        async def rebalance() -> None:
+            thread.before_answer = None
+            await consumer.on_partitions_revoked({A, B})
+            await assign(consumer, A, B)
+
+        thread.before_answer = rebalance
+        await consumer.pump()
+        assert listener.pieces == []
+
+    asyncio.run(scenario())
+
+
+def test_a_rebalance_in_the_middle_of_a_fetch_ends_its_processing() -> None:
+    async def scenario() -> None:
+        span = Span(0, 40, batches(*(range(low, low + 10) for low in range(0, 40, 10))))
+        thread, listener = FakeThread({A: [span], B: [span_of(0, 1)]}), FakeListener()
+        consumer = consumer_of(thread, listener)
+        await assign(consumer, A, B)
+
+        async def revoke(partition: TP, piece: Piece) -> int | None:
+            listener.on_batch = None
+            await consumer.on_partitions_revoked({A, B})
+            await assign(consumer, A)
+            return 7  # an answer of before, too
+
+        listener.on_batch = revoke
+        thread.sought.clear()
+        await consumer.pump()
+        assert len(listener.pieces) == 1
+        assert thread.sought == [{A: 0}], "only the new assignment may seek"
+
+    asyncio.run(scenario())
+
+
+def test_a_long_restore_does_not_hold_up_the_group() -> None:
+    """Faust recovers inside the rebalance; the group would wait, then throw the worker out."""
+
+    async def scenario() -> None:
+        thread, listener = FakeThread(), FakeListener()
+        consumer = consumer_of(thread, listener)
+        listener.may_open.clear()
+        await asyncio.wait_for(consumer.on_partitions_assigned({A}), 1)
+        assert thread.held == [{A}], "nothing is fetched until positions are known"
+        assert thread.sought == []
+        # Another rebalance comes first: the restore is given up, what it would have sought is never sought.
+        await asyncio.wait_for(consumer.on_partitions_revoked({A}), 1)
+        assert listener.revocations == [{A}]
+        listener.may_open.set()
+        await assign(consumer, B)
+        assert thread.sought == [{B: 0}]
+        assert listener.errors == []
+
+    asyncio.run(scenario())
+
+
+def test_a_restore_that_fails_is_told_and_lets_nothing_flow() -> None:
+    async def scenario() -> None:
+        thread, listener = FakeThread(), FakeListener()
+        consumer = consumer_of(thread, listener)
+        problem = ValueError("no state")
+
+        async def refuse(partitions: set[TP]) -> Mapping[TP, int]:
+            raise problem
+
+        listener.assigned = refuse  # type: ignore[method-assign]
+        await assign(consumer, A)
+        assert listener.errors == [problem]
+        assert thread.sought == []
+
+    asyncio.run(scenario())
+
+
+def test_a_consumer_that_leaves_takes_part_in_no_rebalance() -> None:
+    async def scenario() -> None:
+        thread, listener = FakeThread(), FakeListener()
+        consumer = consumer_of(thread, listener)
+        consumer.end()
+        await consumer.on_partitions_revoked({A})
+        await consumer.on_partitions_assigned({A})
+        assert (listener.revocations, thread.held, thread.sought) == ([], [], [])
+
+    asyncio.run(scenario())
+
+
+def test_faust_commits_seeks_and_waits_for_nothing() -> None:
+    """Positions belong to the tasks' transactions: a commit of Faust's could be ahead of the state."""
+
+    async def scenario() -> None:
+        consumer = consumer_of(FakeThread(), FakeListener())
+        assert await consumer.commit({A}, start_new_transaction=True)
+        await consumer.perform_seek()
+        await consumer.wait_empty()
+        assert consumer._thread.sought == []
+
+    asyncio.run(scenario())
+
+
+def test_the_consumer_reads_committed_records_and_never_leaves_for_idleness() -> None:
+    async def scenario() -> None:
+        settings = Settings()
+        transport: Any = SimpleNamespace(settings=settings, client_options=client_options(settings))
+        consumer: Any = _Thread._create_worker_consumer(_Thread.__new__(_Thread), transport)
+        try:
+            assert consumer._isolation_level == "read_committed"
+            assert consumer._enable_auto_commit is False
+            assert consumer._auto_offset_reset == "earliest"
+            assert consumer._max_poll_interval_ms > 7 * 86_400_000
+            assert [assignor.name for assignor in consumer._partition_assignment_strategy] == ["modpulse-tasks"]
+        finally:
+            await consumer.stop()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("least", [1, 6, 1_000])
+def test_the_pieces_of_a_span_cover_every_offset_once(least: int) -> None:
+    """Offsets that hold no record for us (markers, compaction) are in a piece as well: the position must move past them."""
+    span = Span(3, 30, batches(range(10), range(10, 15), range(20, 25)))
+    pieces = list(span.pieces(least))
+    assert [piece.start for piece in pieces] == [3, *(piece.end for piece in pieces[:-1])]
+    assert pieces[-1].end == 30
+    taken = [offset for piece in pieces if piece.records for offset in piece.offsets]
+    assert taken == [*range(3, 15), *range(20, 25)]
+    assert all(len(piece.records) >= least for piece in pieces[:-1])
+
+
+def test_a_span_of_markers_alone_is_a_piece() -> None:
+    assert [(piece.start, piece.end, piece.records) for piece in Span(5, 7, []).pieces(100)] == [(5, 7, [])]
+
+
+def test_a_corrupt_batch_is_noticed() -> None:
+    (whole,) = batches(range(5))
+    stored = bytearray(stored_batch(range(5, 6)))
+    stored[-3] ^= 1
+    broken = MemoryRecords(bytes(stored)).next_batch()
+    with pytest.raises(CorruptRecordException, match="CRC"):
+        list(Span(0, 6, [whole, broken]).pieces(1))
