@@ -60,7 +60,7 @@ env: $(STAMP) ## Make or update .venv from the lock file
 
 $(STAMP): requirements-dev.lock pyproject.toml | $(UV)
 	@echo "installing into $(VENV) ..." >&2
-	@$(UV) pip install -q --python $(BIN)/python --require-hashes -r requirements-dev.lock
+	@$(UV) pip install -q --compile-bytecode --python $(BIN)/python --require-hashes -r requirements-dev.lock
 	@$(UV) pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
 

@@ -113,7 +113,5 @@ def _arguments() -> argparse.Namespace:
     return asked
 
 
-
-
 if __name__ == "__main__":
     sys.exit(main())

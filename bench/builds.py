@@ -96,4 +96,6 @@ def _call(command: list[str]) -> None:
         raise NotBuiltError(f"{Path(command[0]).name} was not done in {_TIMEOUT_S} s") from problem
     if ended.returncode:
         lines = [line for line in ended.stdout.splitlines() if line.strip()]
-        raise NotBuiltError(next((line for line in lines if "ERROR" in line), lines[-1] if lines else "no message")[:300])
+        raise NotBuiltError(
+            next((line for line in lines if "ERROR" in line), lines[-1] if lines else "no message")[:300]
+        )

@@ -78,7 +78,9 @@ PROGRAMS: tuple[Program, ...] = (
         "fetch, aiokafka", "limit", _module("programs.fetch_records"), "plain aiokafka `getmany`, a ConsumerRecord each"
     ),
     Program("fetch, spans", "limit", _module("programs.fetch_spans"), "the worker's own fetch, values taken"),
-    Program(LIMIT, "limit", _module("programs.fetch_decode"), "the worker's own fetch and typed decoder: **the limit**"),
+    Program(
+        LIMIT, "limit", _module("programs.fetch_decode"), "the worker's own fetch and typed decoder: **the limit**"
+    ),
     Program(
         FOLD,
         "limit",

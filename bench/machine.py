@@ -6,7 +6,7 @@ import subprocess
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 from bench.builds import PEERS, NotBuiltError, java_command
 
@@ -54,7 +54,7 @@ def _artifacts() -> list[str]:
     found = []
     space = {"m": "http://maven.apache.org/POM/4.0.0"}
     for pom in sorted(PEERS.glob("*/pom.xml")):
-        root = ElementTree.parse(pom).getroot()
+        root = ET.parse(pom).getroot()
         properties = {e.tag.rpartition("}")[2]: e.text or "" for e in root.iterfind("m:properties/*", space)}
         for dependency in root.iterfind("m:dependencies/m:dependency", space):
             name = dependency.findtext("m:artifactId", "", space)

@@ -2,7 +2,8 @@
 
 The clock runs from the first processed event to the last one, so starting up, joining a group and warming up before the
 first event count for nobody, and neither does the last commit after the last event. What a virtual machine compiles while it
-works does count; the rate of the second half of the events shows what it is like when it is warm. CPU is that of the program's processes over the same time; the broker's is not in it.
+works does count; the rate of the second half of the events shows what it is like when it is warm. CPU is that of the
+program's processes over the same time; the broker's is not in it.
 """
 
 import os

@@ -65,7 +65,19 @@ def throughput(rows: Sequence[Row]) -> str:
     for row, values in zip(rows, summary(rows), strict=True):
         program = row.program
         if not row.outcomes:
-            body.append((program.name, "-", "-", "-", "-", "-", "-", "-", f"{program.does}. **Not measured:** {row.problem[:_LONGEST] if row.problem else ''}"))
+            body.append(
+                (
+                    program.name,
+                    "-",
+                    "-",
+                    "-",
+                    "-",
+                    "-",
+                    "-",
+                    "-",
+                    f"{program.does}. **Not measured:** {row.problem[:_LONGEST] if row.problem else ''}",
+                )
+            )
             continue
         ratio = values["ratio_to_modpulse"]
         assert row.rate is not None
@@ -88,9 +100,7 @@ def throughput(rows: Sequence[Row]) -> str:
 def markdown(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     """A Markdown table with aligned columns; numbers to the right."""
     widths = [max(len(row[i]) for row in (head, *body)) for i in range(len(head))]
-    right = [
-        i > 0 and all(row[i][:1].isdigit() or row[i] in ("-", "") for row in body) for i in range(len(head))
-    ]
+    right = [i > 0 and all(row[i][:1].isdigit() or row[i] in ("-", "") for row in body) for i in range(len(head))]
     lines = [_line(head, widths, right), "|" + "|".join(_rule(w, r) for w, r in zip(widths, right, strict=True)) + "|"]
     return "\n".join(lines + [_line(row, widths, right) for row in body]) + "\n"
 

@@ -3,10 +3,11 @@
 import asyncio
 import signal
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
 import structlog
+from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from pipeline.alerts.rules import Rule
@@ -96,8 +97,8 @@ class Worker:
             await consumer.subscribe(
                 {topics.module_log_events, self._settings.repartition_topic, self._settings.partials_topic}
             )
-            pump = asyncio.ensure_future(self._pump(consumer))
-            watch = asyncio.ensure_future(self._watch(consumer))
+            pump = asyncio.ensure_future(self._guard(consumer.pump()))
+            watch = asyncio.ensure_future(self._guard(self._watch(consumer)))
             crashed = asyncio.ensure_future(app.wait_until_stopped())
             stopping = asyncio.ensure_future(self._stopping.wait())
             await asyncio.wait([stopping, crashed], return_when=asyncio.FIRST_COMPLETED)
@@ -113,9 +114,9 @@ class Worker:
             await app.stop()
             await asyncio.wait([crashed], timeout=SUSPEND_TIMEOUT_S)
 
-    async def _pump(self, consumer: BatchConsumer) -> None:
+    async def _guard(self, loop: Coroutine[Any, Any, None]) -> None:
         try:
-            await consumer.pump()
+            await loop
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - fail-stop, with the error as the worker's own
@@ -296,19 +297,20 @@ class Worker:
 
     async def _look(self, consumer: BatchConsumer, tasks: list[Task], silent: list[Task]) -> None:
         asked = [TP(topic, task.spec.partition) for task in tasks for topic in task.spec.sources]
+        # The answer is about the moment of the question: what was appended while it was on its way is not in it.
+        asked_ms = wall_ms()
         try:
             ends = await consumer.ends(asked)
-        except (ModpulseError, OSError) as error:
+        except (ModpulseError, KafkaError, OSError) as error:
             log.warning("the end of the input is not known", error=str(error))
             return
-        now_ms = wall_ms()
         for task in tasks:
             behind = {t: ends[TP(t, task.spec.partition)] - task.offsets[t] for t in task.spec.sources}
             for topic, records in behind.items():
                 self.instruments.lag(task.spec.name, topic, max(records, 0))
-            still_silent = task.silent_for_ms(now_ms) >= self._config.windows.idle_timeout_ms
+            still_silent = task.silent_for_ms(asked_ms) >= self._config.windows.idle_timeout_ms
             if task in silent and still_silent and not task.suspended and max(behind.values()) <= 0:
-                task.idle(now_ms)
+                task.idle(asked_ms)
 
 
 async def run_worker(settings: Settings, rules: Sequence[Rule], *, accept_state_loss: bool = False) -> None:

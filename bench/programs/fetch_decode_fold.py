@@ -25,9 +25,7 @@ def fold(partition: TopicPartition, piece: Piece) -> None:
     records = piece.records
     timestamps, headers = SpanTimestamps(records), SpanHeaders(records)
     core.apply(
-        RecordBatch(
-            partition.topic, partition.partition, piece.offsets, timestamps, piece.keys, piece.values, headers
-        ),
+        RecordBatch(partition.topic, partition.partition, piece.offsets, timestamps, piece.keys, piece.values, headers),
         wall_ms(),
     )
 

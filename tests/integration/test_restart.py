@@ -56,9 +56,9 @@ def assert_as_undisturbed(fleet: Fleet, replayed: list[Json]) -> None:
 def test_kills_and_restarts_in_the_middle_change_nothing(make_fleet: MakeFleet, first_replay: list[Json]) -> None:
     """SIGKILL, SIGTERM, SIGKILL, SIGTERM. A static member, so that nobody waits for the dead one's session."""
     fleet = make_fleet(BUSY, kafka__group_instance_id="the-only-one")
-    before = 0
     for turn, part in enumerate(parts(4)):
-        worker = fleet.start()
+        worker = fleet.start().wait_until_ready()
+        before = fleet.processed()
         fleet.publish(part)
         wait_for_progress(fleet, before)
         if turn % 2 == 0:
@@ -66,8 +66,7 @@ def test_kills_and_restarts_in_the_middle_change_nothing(make_fleet: MakeFleet, 
         else:
             assert worker.terminate() == 0
             assert worker.complaints() == []
-        before = fleet.processed()
-    worker = fleet.start()
+    worker = fleet.start().wait_until_ready()
     fleet.wait_until_processed()
     assert worker.terminate() == 0
     assert_as_undisturbed(fleet, first_replay)

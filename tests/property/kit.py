@@ -99,13 +99,14 @@ class Run:
 
     config: CoreConfig
     rules: Sequence[Rule] = ()
+    partitions: int = 1
     core: ModuleCore = field(init=False)
     offset: int = 0
     cuts: list[Cut] = field(default_factory=list)
     log: dict[bytes, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.core = ModuleCore(self.config, self.rules)
+        self.core = ModuleCore(self.config, self.rules, partitions=self.partitions)
 
     def apply(self, events: Sequence[Event], now_ms: int = NOW_MS) -> None:
         """Take events in as one batch, keyed by their modules."""
@@ -128,7 +129,7 @@ class Run:
 
     def restart(self, seed: int = 0) -> None:
         """Go on with a fresh core from the changelog, read in some order."""
-        self.core = ModuleCore(self.config, self.rules)
+        self.core = ModuleCore(self.config, self.rules, partitions=self.partitions)
         keys = sorted(self.log)
         random.Random(seed).shuffle(keys)
         for key in keys:

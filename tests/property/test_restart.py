@@ -77,7 +77,7 @@ small_limits = st.builds(
 )
 
 
-@fixed(35)
+@fixed(25)
 @given(configs(), small_limits, streams(), cut_places, st.integers(1, 2**13 - 1))
 def test_a_restart_at_any_cut_changes_no_byte_of_any_output(
     config: CoreConfig, limits: Limits, events: list[Event], batches: list[int], restarts: int
@@ -92,7 +92,7 @@ def test_a_restart_at_any_cut_changes_no_byte_of_any_output(
     assert restarted.core.dedup.remembered <= max(steady.core.dedup.remembered, len(events))
 
 
-@fixed(35)
+@fixed(25)
 @given(configs(emit_interval_ms=60_000), streams(), cut_places, st.integers(1, 2**13 - 1))
 def test_a_restart_between_two_records_of_larger_windows_loses_none_of_them(
     config: CoreConfig, events: list[Event], batches: list[int], restarts: int
@@ -106,7 +106,7 @@ def test_a_restart_between_two_records_of_larger_windows_loses_none_of_them(
     assert sorted(alerts[0]) == sorted(alerts[1])
 
 
-@fixed(40)
+@fixed(25)
 @given(configs(), streams(), cut_places)
 def test_the_changelog_holds_only_what_can_still_change(
     config: CoreConfig, events: list[Event], batches: list[int]

@@ -50,7 +50,7 @@ def test_a_disordered_stream_gives_the_windows_of_the_brute_force_model(
     check_run(run.metrics, model, config)
 
 
-@fixed(40)
+@fixed(25)
 @given(configs(emit_interval_ms=5_000), streams(), cut_places, cut_places, st.integers(1, 5))
 def test_batches_and_cuts_change_no_final_and_no_last_record(
     config: CoreConfig, events: list[Event], batches: list[int], others: list[int], cut_every: int

@@ -121,6 +121,7 @@ def test_a_restart_from_the_segments_in_any_order_changes_no_answer(
             assert (pane_end, number) not in log
             log[pane_end, number] = ids
             sequence += 1
+        assert dedup.drain(sequence) == []
         assert all(pane_end + keep_ms > stream for pane_end, _ in log), "the changelog forgets sealed panes"
         if rng.random() < 0.5:
             dedup = Deduplicator(keep_ms, 1_000)

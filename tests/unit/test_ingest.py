@@ -255,6 +255,22 @@ def test_the_other_module_takes_what_does_not_fit_and_no_count_is_lost() -> None
     assert run.core.modules.newest_overflow == next(e.module for e in reversed(events) if e.module not in seen[:5])
 
 
+def test_of_several_partitions_one_owns_what_does_not_fit_elsewhere() -> None:
+    limits = replace(config_of((1,), 0, 1_000), limits=Limits(max_modules=1))
+    full, owner = Run(limits, partitions=2), Run(limits, partitions=2)
+    full.apply([Event(name, START_MS, event_id=id_) for name, id_ in (("m", "1"), ("x", "1"), ("y", "1"), ("x", "1"))])
+    full.apply([Event("x", START_MS, event_id="2"), Event("m", START_MS, event_id="2")])
+    full.cut()
+    assert [sent.module_id for sent in full.forwarded] == ["__other__"] * 4
+    assert (full.ledger.applied, full.ledger.forwarded) == (2, 4)
+    owner.apply([Event("y", START_MS, event_id="9")])  # known there, and still counted as what it was sent as
+    values = [sent.value for sent in full.forwarded]
+    owner.core.apply(batch_of(values, [b"__other__"] * 4, topic="forwarded", forwarded=True), NOW_MS)
+    owner.cut()
+    assert {module: record.total_requests for module, record in counted(owner).items()} == {"y": 1, "__other__": 3}
+    assert (owner.ledger.applied, owner.ledger.duplicate, owner.ledger.forwarded) == (4, 1, 0)
+
+
 def test_modules_without_a_code_of_their_own_keep_event_ids_of_their_own() -> None:
     run = Run(replace(config_of((1,), 0, 1_000), limits=Limits(max_modules=1)))
     events = [Event(module, START_MS, event_id="1") for module in ("m", "x", "y", "__other__", "x", "m", "y", "z")]

@@ -1,0 +1,135 @@
+"""What a fleet of 1,000,000 events/s needs, computed from what one worker was measured to take and to write.
+
+What a worker takes comes from a backlog; what it writes from a steady load of a minute, because it depends on the modules and
+the flushes and hardly on the events.
+"""
+
+import asyncio
+import math
+import secrets
+import sys
+import time
+from dataclasses import dataclass
+
+from bench.arena import LOGS, Arena
+from bench.catalog import MAIN, PROGRAMS, worker_command
+from bench.measure import Running, VoidError
+from bench.progress import Task
+from bench.workload import Loaded, Workload, remove_topics
+from topology.fetch import SpanConsumer
+from topology.settings import Settings
+from topology.topic_admin import create_topics
+
+FLEET = 1_000_000
+FLEET_MODULES = 10_000
+# Of what one worker can take: the rest is for catching up after a restart.
+LOAD_SHARE = 0.6
+_PARTITIONS_PER_WORKER = 2
+_STEADY_RATE, _STEADY_S, _START_S = 10_000, 60.0, 10.0
+_MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What was written to some topics: bytes of keys and values in all, and of the newest record of each key."""
+
+    total: int
+    newest: int
+
+
+def fleet(place: Arena, base: Workload) -> str:
+    """The paragraph.
+
+    Raises:
+        VoidError: a run lost events.
+    """
+    loaded = place.load(base)
+    outcome = place.run(next(program for program in PROGRAMS if program.name == MAIN), loaded)
+    outputs, changelog = _steady(place, base)
+    return text(outcome.rate, outcome.cpu_per_million, loaded, outputs, changelog)
+
+
+def text(rate: float, cpu_per_million: float, loaded: Loaded, outputs: Written, changelog: Written) -> str:
+    """What follows from the measured costs."""
+    workers = math.ceil(FLEET / (rate * LOAD_SHARE))
+    each = FLEET_MODULES / loaded.workload.modules
+    per_s = each / _STEADY_S / _MIB
+    return (
+        f"One worker took {rate:,.0f} events/s from a backlog, at {cpu_per_million:.2f} CPU seconds per million events. At"
+        f" {LOAD_SHARE:.0%} of that, so that it can catch up after a restart, {FLEET:,} events/s need **{workers} workers**"
+        f" ({FLEET / 1e6 * cpu_per_million:.1f} cores of work) and, with {_PARTITIONS_PER_WORKER} partitions for each,"
+        f" **{workers * _PARTITIONS_PER_WORKER} partitions**. With {FLEET_MODULES:,} modules the brokers take in"
+        f" **{FLEET * loaded.bytes_per_event / _MIB:,.0f} MiB/s** of events ({loaded.bytes_per_event:.0f} bytes each, before"
+        f" compression) and from the workers **{outputs.total * per_s:,.1f} MiB/s** of outputs and"
+        f" **{changelog.total * per_s:,.1f} MiB/s** of changelog; both before compression and replication, and both grow with"
+        " modules and flushes, not with events (but for 8 bytes an event of remembered ids, which do). The state after"
+        f" {_STEADY_S:.0f} s, newest record of each key, is {changelog.newest * each / _MIB:,.0f} MiB for all modules; ids"
+        f" remembered for duplicate suppression are in it at {_STEADY_RATE:,} events/s.\n"
+    )
+
+
+def _steady(place: Arena, base: Workload) -> tuple[Written, Written]:
+    run = f"bench-{secrets.token_hex(4)}"
+    environment = place.settings(run, f"{run}-input", base.partitions)
+    settings = place.read(environment)
+    asyncio.run(create_topics(settings, dry_run=False))
+    topic, events = settings.topics.module_log_events, int(_STEADY_RATE * _STEADY_S)
+    task = Task(place.bootstrap_servers, topic, base.partitions, events, run, 0, 0)
+    load = {"BENCH_RATE": str(_STEADY_RATE), "BENCH_SECONDS": str(_STEADY_S), "BENCH_MODULES": str(base.modules)}
+    running = [Running(worker_command(), {**task.environment(), **environment}, LOGS / run / "worker.log")]
+    try:
+        _listen(running, _START_S)
+        command = [sys.executable, "-m", "bench.programs.generator"]
+        running.append(Running(command, {**task.environment(), **load}, LOGS / run / "generator.log"))
+        _listen(running, _STEADY_S + _START_S)
+        for program in reversed(running):
+            program.stop()
+        worker, generator = running
+        if worker.verified is None or worker.verified != generator.verified:
+            raise VoidError(f"{worker.verified} of {generator.verified} events applied: {worker.tail()}")
+        return asyncio.run(_read_back(settings))
+    finally:
+        for program in running:
+            program.kill()
+        asyncio.run(remove_topics(place.bootstrap_servers, run))
+
+
+def _listen(running: list[Running], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        for program in running:
+            program.listen()
+
+
+async def _read_back(settings: Settings) -> tuple[Written, Written]:
+    topics = settings.topics
+    outputs = (topics.module_metrics, topics.system_metrics, topics.module_alerts, settings.partials_topic)
+    changelogs = (settings.changelog_topic, settings.system_changelog_topic)
+    return await _written(settings, outputs), await _written(settings, changelogs)
+
+
+async def _written(settings: Settings, topics: tuple[str, ...]) -> Written:
+    consumer = SpanConsumer(
+        *topics,
+        bootstrap_servers=settings.kafka.servers,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+        enable_auto_commit=False,
+    )
+    total, newest = 0, {}
+    await consumer.start()
+    try:
+        quiet = 0
+        while quiet < 3:  # noqa: PLR2004 - three empty answers: the end
+            found = await consumer.getmany(timeout_ms=500)
+            quiet = 0 if found else quiet + 1
+            for partition, spans in found.items():
+                for span in spans:
+                    for piece in span.pieces(1 << 20):
+                        for key, value in zip(piece.keys, piece.values, strict=True):
+                            size = len(key or b"") + len(value or b"")
+                            total += size
+                            newest[partition.topic, partition.partition, key] = size if value is not None else 0
+    finally:
+        await consumer.stop()
+    return Written(total, sum(newest.values()))
