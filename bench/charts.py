@@ -26,8 +26,8 @@ def chart(title: str, labels: Sequence[str], series: Sequence[Series]) -> str:
         raise ValueError("each series needs one value per label")
     height = _TOP + len(series) * (_PANEL + _BOTTOM)
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" font-family="sans-serif"'
-        f' font-size="12" role="img"><title>{escape(title)}</title>',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" font-family="sans-serif" font-size="12">',
+        f"<title>{escape(title)}</title>",
         "<style>text{fill:#444}line{stroke:#999}@media(prefers-color-scheme:dark){text{fill:#ccc}}</style>",
     ]
     for number, one in enumerate(series):
@@ -44,9 +44,12 @@ def _panel(one: Series, title: str, labels: Sequence[str], top: int, colour: str
         high = value / most * (_PANEL - 20)
         middle = _LEFT + (index + 0.5) * step
         parts += [
-            f'<rect x="{middle - step * 0.3:.1f}" y="{floor - high:.1f}" width="{step * 0.6:.1f}" height="{high:.1f}"'
-            f' fill="{colour}"/>',
+            _bar(middle - step * 0.3, floor - high, step * 0.6, high, colour),
             f'<text x="{middle:.1f}" y="{floor - high - 4:.1f}" text-anchor="middle">{value:,.0f}</text>',
             f'<text x="{middle:.1f}" y="{floor + 15}" text-anchor="middle">{escape(label)}</text>',
         ]
     return [*parts, f'<line x1="{_LEFT}" y1="{floor}" x2="{_WIDTH - _LEFT}" y2="{floor}"/>']
+
+
+def _bar(x: float, y: float, width: float, height: float, colour: str) -> str:
+    return f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" fill="{colour}"/>'

@@ -120,7 +120,7 @@ async def _written(settings: Settings, topics: tuple[str, ...]) -> Written:
     await consumer.start()
     try:
         quiet = 0
-        while quiet < 3:  # noqa: PLR2004 - three empty answers: the end
+        while quiet < 3:  # three empty answers: the end
             found = await consumer.getmany(timeout_ms=500)
             quiet = 0 if found else quiet + 1
             for partition, spans in found.items():

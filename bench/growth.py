@@ -11,7 +11,7 @@ import logging
 import secrets
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -84,29 +84,27 @@ def main() -> int:
     return 0
 
 
-def _points(place: Arena, base: Workload, rounds: int, only: Sequence[str]) -> list[Point]:
-    points: list[Point] = []
+def _points(place: Arena, base: Workload, rounds: int, only: Sequence[str]) -> Iterator[Point]:
     if "modules" in only:
         # 10,000 modules in 4 partitions: the default limit of 2,000 a partition would fold some into __other__.
         more = {"MODPULSE_LIMITS__MAX_MODULES": "10000"}
         for modules in MODULES:
-            points.append(_one(place, replace(base, modules=modules), rounds, "modules", f"{modules:,}", more))
+            yield _one(place, replace(base, modules=modules), rounds, "modules", f"{modules:,}", more)
     if "partitions" in only:
         for partitions in PARTITIONS:
-            points.append(_one(place, replace(base, partitions=partitions), rounds, "partitions", str(partitions)))
+            yield _one(place, replace(base, partitions=partitions), rounds, "partitions", str(partitions))
     if "size" in only:
         for padding in PADDINGS:
-            points.append(_one(place, replace(base, padding=padding), rounds, "bytes of an event", ""))
+            yield _one(place, replace(base, padding=padding), rounds, "bytes of an event", "")
     if "windows" in only:
         for sizes in SIZES:
             count = str(sizes.count(",") + 1)
-            points.append(_one(place, base, rounds, "window sizes", count, {"MODPULSE_WINDOWS__SIZES": sizes}))
+            yield _one(place, base, rounds, "window sizes", count, {"MODPULSE_WINDOWS__SIZES": sizes})
     if "workers" in only:
         loaded = place.load(replace(base, partitions=WORKER_PARTITIONS))
         for workers in WORKERS:
             outcomes = [together(place, loaded, workers) for _ in range(rounds)]
-            points.append(_point("workers", str(workers), outcomes))
-    return points
+            yield _point("workers", str(workers), outcomes)
 
 
 def _one(
@@ -170,9 +168,8 @@ def together(place: Arena, loaded: Loaded, workers: int) -> Outcome:
     return Outcome(total, total, ended - began, cpu_s, peak_mib, total / (ended - began))
 
 
-def _wait(running: Sequence[Running], done: object, seconds: float) -> None:
+def _wait(running: Sequence[Running], done: Callable[[], bool], seconds: float) -> None:
     deadline = time.monotonic() + seconds
-    assert callable(done)
     while not done() and time.monotonic() < deadline:
         for worker in running:
             worker.listen(0.1 / len(running))

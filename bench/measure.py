@@ -161,10 +161,11 @@ class Running:
 
     def _read(self) -> None:
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            values = heard(line)
-            if values is not None:
-                self._lines.put(values)
+        with self._process.stdout as lines:
+            for line in lines:
+                values = heard(line)
+                if values is not None:
+                    self._lines.put(values)
 
 
 def _surroundings() -> dict[str, str]:

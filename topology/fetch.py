@@ -25,7 +25,9 @@ from schemas.errors import ConfigError
 SUPPORTED = "0.14.0"
 
 if aiokafka.__version__ != SUPPORTED:
-    raise ConfigError(f"aiokafka {aiokafka.__version__} is installed, this build is made for {SUPPORTED}: run `make env`")
+    raise ConfigError(
+        f"aiokafka {aiokafka.__version__} is installed, this build is made for {SUPPORTED}: run `make env`"
+    )
 
 
 class _Lazy:

@@ -6,6 +6,7 @@ can move a terminal's cursor, forge a second line or show text in another order 
 """
 
 import logging
+import math
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
@@ -23,7 +24,34 @@ _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-
 _EXCEPTION_LINES = {"exception", "stack"}
 
 # Libraries that tell too much at their own info level.
+_MAX_SAID = 1_000
 _QUIET = {"aiokafka": logging.WARNING, "faust": logging.WARNING, "mode": logging.WARNING, "asyncio": logging.WARNING}
+
+
+class Chatter(logging.Filter):
+    """Lets a library say the same thing (numbers aside) once in a while, and tells how often it was said in between.
+
+    A client that cannot reach its broker logs ten times a second, for every connection it tries.
+    """
+
+    def __init__(self, every_s: float = 10.0) -> None:
+        super().__init__()
+        self._every_s = every_s
+        self._said: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether this record is let through; one that is says how many like it were not."""
+        said = (record.name, re.sub(r"[0-9a-f.:-]*\d[0-9a-f.:-]*", "#", record.getMessage())[:120])
+        last, held_back = self._said.get(said, (-math.inf, 0))
+        if record.created - last < self._every_s:
+            self._said[said] = (last, held_back + 1)
+            return False
+        if len(self._said) >= _MAX_SAID:
+            self._said.clear()
+        self._said[said] = (record.created, 0)
+        if held_back:
+            record.msg, record.args = f"{record.getMessage()} ({held_back} more like this)", None
+        return True
 
 
 def setup_logs(settings: LogSettings, stream: TextIO | None = None) -> None:
@@ -48,6 +76,8 @@ def setup_logs(settings: LogSettings, stream: TextIO | None = None) -> None:
         else structlog.dev.ConsoleRenderer(colors=stream.isatty())
     )
     handler = logging.StreamHandler(stream)
+    chatter = Chatter()
+    handler.addFilter(lambda record: not record.name.startswith("aiokafka") or chatter.filter(record))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

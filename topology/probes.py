@@ -32,7 +32,9 @@ class Probes:
             ConfigError: the address cannot be bound.
         """
         app = web.Application()
-        app.add_routes([web.get("/metrics", self._metrics), web.get("/livez", self._livez), web.get("/readyz", self._readyz)])
+        app.add_routes(
+            [web.get("/metrics", self._metrics), web.get("/livez", self._livez), web.get("/readyz", self._readyz)]
+        )
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         try:

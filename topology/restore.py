@@ -64,7 +64,9 @@ async def read_changelog(options: Mapping[str, Any], topic: str, partition: int)
                     records += _take(state, piece)
                 progress = time.monotonic()
             if time.monotonic() - progress > STALL_TIMEOUT_S:
-                raise BrokerUnavailable(f"{topic}/{partition}: no state came for {STALL_TIMEOUT_S:.0f} s before offset {end}")
+                raise BrokerUnavailable(
+                    f"{topic}/{partition}: no state came for {STALL_TIMEOUT_S:.0f} s before offset {end}"
+                )
             await asyncio.sleep(0)
     finally:
         await consumer.stop()

@@ -12,7 +12,7 @@ from aiokafka import TopicPartition
 from pipeline.ingest.batch import RecordBatch
 from pipeline.outputs import StateRecord
 from pipeline.task_core import TaskCore
-from schemas.errors import StateLost
+from schemas.errors import BrokerUnavailable, StateLost
 from schemas.state import POSITION_KEY
 from topology.fetch import Piece, SpanHeaders, SpanTimestamps
 from topology.instruments import Instruments
@@ -75,6 +75,7 @@ class Task:
         self._flusher: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
         self._flushed_offsets: dict[str, int] | None = None
+        self._broken = False
         self.offsets: dict[str, int] = {}
         self.last_record_ms = wall_ms()
         self._stream_at_last_record: int | None = None
@@ -227,14 +228,25 @@ class Task:
         self.core.idle_until(self.last_record_ms, self._stream_at_last_record, now_ms)
 
     async def flush(self, *, everything: bool = False) -> None:
-        """Write everything owed in one transaction."""
+        """Write everything owed in one transaction.
+
+        Raises:
+            BrokerUnavailable: a flush failed before.
+            TaskFenced: another worker owns the task.
+        """
         async with self._flush_lock:
+            if self._broken:
+                raise BrokerUnavailable(f"task {self.spec.name}: a flush failed before, nothing more may be written")
             began = time.monotonic()
             cut = self.core.cut(wall_ms(), everything=everything)
             offsets = {TopicPartition(topic, self.spec.partition): offset for topic, offset in self.offsets.items()}
             if not self._owes(cut.position.offsets, cut.records):
                 return
+            # Until it is committed, this cut exists nowhere but here: if that fails, the core is ahead of what is written, and
+            # anything flushed after it would hide the gap.
+            self._broken = True
             await self._transactor.commit(cut, self.spec.partition, self.spec.changelog, offsets)
+            self._broken = False
             self._flushed_offsets = dict(cut.position.offsets)
             self._instruments.flushed(self.spec.name, self.core, cut, time.monotonic() - began)
 

@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
+import structlog
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import InvalidProducerEpoch, InvalidProducerIdMapping, ProducerFenced
+from aiokafka.errors import InvalidProducerEpoch, InvalidProducerIdMapping, KafkaError, ProducerFenced
 
 from pipeline.outputs import Cut, Emitted, Forwarded, Header, Rejected, Role
 from schemas.errors import TaskFenced
@@ -17,6 +18,9 @@ from topology.settings import Settings
 
 Record = tuple[bytes | None, bytes | None, list[Header], int]
 
+log = structlog.get_logger()
+
+CLOSE_TIMEOUT_S = 5.0
 # A Kafka batch is written and read whole; broker and topics take 1 MiB by default.
 MAX_BATCH_BYTES = 900_000
 # The late and dead-letter topics take 8 MiB (topology/topics.py); a compressed input batch can hold more than that.
@@ -78,8 +82,20 @@ class Transactor:
         await self._producer.abort_transaction()
 
     async def close(self) -> None:
-        """Disconnect. A transaction that is open is left to be aborted by the next owner or by its timeout."""
-        await self._producer.stop()
+        """Disconnect. A transaction that is open is left to be aborted by the next owner or by its timeout.
+
+        Never raises for a broker that is away: the producer is given up in any case.
+        """
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await self._producer.stop()
+        except (
+            KafkaError,
+            OSError,
+            RuntimeError,
+            TimeoutError,
+        ) as error:  # uvloop: a closed transport is a RuntimeError
+            log.warning("producer did not close in order", task=self._task_name, error=repr(error))
 
     async def commit(
         self,
@@ -171,7 +187,10 @@ class Transactor:
         batch = None
         for key, value, headers, timestamp_ms in records:
             timestamp = timestamp_ms or None
-            if batch is not None and batch.append(key=key, value=value, headers=headers, timestamp=timestamp) is not None:
+            if (
+                batch is not None
+                and batch.append(key=key, value=value, headers=headers, timestamp=timestamp) is not None
+            ):
                 continue
             if batch is not None:
                 pending.append(await self._send_batch(batch, topic, partition))

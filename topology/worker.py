@@ -18,11 +18,11 @@ from schemas.errors import BrokerUnavailable, ConfigError, ModpulseError, StateI
 from topology.broker_protocol import describe_topics
 from topology.fetch import Piece
 from topology.instruments import Instruments
-from topology.kafka_client import admin_client, client_options, connection_error
+from topology.kafka_client import admin_client, as_modpulse_error, client_options, connection_error
 from topology.probes import Probes
 from topology.settings import Settings, split_host_port
 from topology.task import Task, TaskSpec, wall_ms
-from topology.transport import BatchConsumer, make_app
+from topology.transport import BatchConsumer, WorkerApp, make_app
 
 log = structlog.get_logger()
 
@@ -74,7 +74,16 @@ class Worker:
         finally:
             await self.probes.stop()
         if self._error is not None:
-            raise self._error
+            raise self._named(self._error) from self._error
+
+    def _named(self, error: BaseException) -> BaseException:
+        """The error in our words, where there are any."""
+        if isinstance(error, BaseExceptionGroup):
+            return self._named(error.exceptions[0])
+        known = as_modpulse_error(error, self._settings)
+        if known is None and isinstance(error, KafkaError):
+            return BrokerUnavailable(f"the broker did not do what it was asked: {error!r}")
+        return known or error
 
     def stop(self) -> None:
         """Ask for a clean end: flush everything, leave the group."""
@@ -93,26 +102,47 @@ class Worker:
             await app.start()
             consumer: BatchConsumer = app.consumer
             self._consumer = consumer
-            topics = self._settings.topics
-            await consumer.subscribe(
-                {topics.module_log_events, self._settings.repartition_topic, self._settings.partials_topic}
-            )
-            pump = asyncio.ensure_future(self._guard(consumer.pump()))
-            watch = asyncio.ensure_future(self._guard(self._watch(consumer)))
             crashed = asyncio.ensure_future(app.wait_until_stopped())
-            stopping = asyncio.ensure_future(self._stopping.wait())
-            await asyncio.wait([stopping, crashed], return_when=asyncio.FIRST_COMPLETED)
-            if not stopping.done():
-                self.failed(app.crash_reason or BrokerUnavailable("the consumer stopped by itself"))
-            consumer.end()
-            for loop in (pump, watch, stopping):
-                loop.cancel()
-            await asyncio.wait([pump, watch, stopping])
-            await self._suspend(list(self._tasks.values()))
-            for task in list(self._tasks.values()):
-                await self._drop(task)
-            await app.stop()
-            await asyncio.wait([crashed], timeout=SUSPEND_TIMEOUT_S)
+            try:
+                await self._read(consumer, crashed)
+                if not self._stopping.is_set():
+                    self.failed(app.crash_reason or BrokerUnavailable("the consumer stopped by itself"))
+            finally:
+                consumer.end()
+                await self._end_tasks()
+                await self._stop_app(app, crashed)
+
+    async def _read(self, consumer: BatchConsumer, crashed: asyncio.Future[None]) -> None:
+        """Read until asked to stop or until the app ends by itself."""
+        topics = self._settings.topics
+        await consumer.subscribe(
+            {topics.module_log_events, self._settings.repartition_topic, self._settings.partials_topic}
+        )
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        loops: list[asyncio.Future[Any]] = [
+            stopping,
+            asyncio.ensure_future(self._guard(consumer.pump())),
+            asyncio.ensure_future(self._guard(self._watch(consumer))),
+        ]
+        ends: list[asyncio.Future[Any]] = [stopping, crashed]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for loop in loops:
+            loop.cancel()
+        await asyncio.wait(loops)
+
+    async def _end_tasks(self) -> None:
+        await self._suspend(list(self._tasks.values()))
+        for task in list(self._tasks.values()):
+            await self._drop(task)
+
+    async def _stop_app(self, app: WorkerApp, crashed: asyncio.Future[None]) -> None:
+        """Leave the group; a broker that is away must not keep the process."""
+        try:
+            async with asyncio.timeout(SUSPEND_TIMEOUT_S):
+                await app.stop()
+                await asyncio.wait([crashed])
+        except (KafkaError, OSError, RuntimeError, TimeoutError) as error:
+            log.warning("the consumer did not stop in order", error=repr(error))
 
     async def _guard(self, loop: Coroutine[Any, Any, None]) -> None:
         try:
@@ -233,7 +263,9 @@ class Worker:
             if result is None:
                 continue
             # Its core is ahead of what is written, so it must not go on: the next owner restores the last commit.
-            log.warning("task could not be flushed, its owner will process again", task=task.spec.name, error=repr(result))
+            log.warning(
+                "task could not be flushed, its owner will process again", task=task.spec.name, error=repr(result)
+            )
             await self._drop(task)
             if not isinstance(result, TimeoutError | TaskFenced):
                 self.failed(result)

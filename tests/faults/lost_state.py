@@ -42,9 +42,9 @@ def make(brokers: Brokers, seed: int, directory: Path) -> Report:
         watch.start()
         traffic.start()
         _until(lambda: bool(watch.looks) and all(watch.looks[-1].committed.values()), "something is committed")
-        time.sleep(POLL_S)
         traffic.end()
-        _until(lambda: watch.lag == 0, "everything processed")
+        ended = time.monotonic()
+        _until(lambda: watch.caught_up(ended), "everything processed")
         worker.terminate()
         worker.wait(DEADLINE_S)
     finally:

@@ -239,5 +239,4 @@ def short_rows(seed: int) -> list[Row]:
         ),
         mutants["drop 1 event in 10,000"],
         mutants["apply a batch twice after restart"],
-        mutants["restore without the last record"],
     ]

@@ -22,7 +22,7 @@ from tests.faults.verdict import Findings, judge
 
 POLL_S = 0.05
 READY_S = 90.0
-DRAIN_S = 240.0
+DRAIN_S = 150.0
 CLOSE_S = 120.0
 # How long traffic goes on after the last fault, so that recovery is seen under load.
 AFTER_S = 3.0
@@ -188,16 +188,16 @@ class Run:
                 last = struck[-1].over if struck else began
                 self._wait(max(began + row.seconds, last + AFTER_S) - time.monotonic())
                 traffic.end()
+                ended = time.monotonic()
                 try:
-                    self._until(lambda: watch.lag == 0 or crew.refused, DRAIN_S, "everything processed")
+                    self._until(lambda: watch.caught_up(ended) or crew.refused, DRAIN_S, "everything processed")
                     refused = crew.refused
                 except TimeoutError as error:
                     self._report.failure = str(error)
             finally:
                 if traffic.producing:
                     traffic.end()
-                if watch.looks:
-                    watch.end()
+                watch.end()
             codes = crew.stop_all()
             self._note_ends(crew, codes)
             self._note_faults(struck, watch)

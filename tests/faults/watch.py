@@ -16,7 +16,7 @@ FRESH_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Committed offset and log end of each partition at a moment."""
+    """Committed offset and log end of each partition, asked from one moment on."""
 
     at: float
     committed: dict[int, int]
@@ -53,7 +53,8 @@ class Watch:
 
     def end(self) -> None:
         self._stop.set()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
         self._consumer.close()
 
     def _run(self) -> None:
@@ -63,18 +64,23 @@ class Watch:
 
     def _look(self) -> Look:
         # Committed first: the end that is asked later is never behind it.
+        began = time.monotonic()
         answer = self._consumer.committed(self._wanted, timeout=ASK_TIMEOUT_S)
         committed = {found.partition: max(found.offset, 0) for found in answer}
         ends = {
             wanted.partition: self._consumer.get_watermark_offsets(wanted, timeout=ASK_TIMEOUT_S)[1]
             for wanted in self._wanted
         }
-        return Look(time.monotonic(), committed, ends)
+        return Look(began, committed, ends)
 
     @property
     def lag(self) -> int | None:
         """The newest lag; None when the broker does not say."""
         return self.looks[-1].lag if self.looks and time.monotonic() - self.looks[-1].at < FRESH_S else None
+
+    def caught_up(self, since: float) -> bool:
+        """Whether nothing was left at some moment after this one."""
+        return bool(self.looks) and self.looks[-1].at > since and self.looks[-1].lag == 0
 
     @property
     def worst_lag(self) -> int:

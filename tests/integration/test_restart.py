@@ -135,6 +135,8 @@ def wait_until_shared(fleet: Fleet, members: int) -> dict[str, set[str]]:
     """Return the tasks of each member when so many share everything and all have opened what is theirs."""
 
     def shared() -> dict[str, set[str]]:
+        ended = [worker.log for worker in fleet.workers if not worker.alive and "stopped cleanly" not in worker.log]
+        assert ended == []
         found = {member: tasks_of(fleet, share) for member, share in shares(fleet).items()}
         opened = sorted(sorted(newest_tasks(worker)) for worker in fleet.workers if worker.alive)
         return found if len(found) == members and opened == sorted(map(sorted, found.values())) else {}

@@ -214,6 +214,9 @@ def test_a_long_restore_does_not_hold_up_the_group() -> None:
         await asyncio.wait_for(consumer.on_partitions_revoked({A}), 1)
         assert listener.revocations == [{A}]
         listener.may_open.set()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert thread.sought == []
         await assign(consumer, B)
         assert thread.sought == [{B: 0}]
         assert listener.errors == []

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config import CoreConfig, HealthProfile, Threshold, default_thresholds
+from pipeline.windows.tree import sources_of
 from schemas.metrics import ModuleMetrics
 from tests.property.kit import (
     NOW_MS,
@@ -145,6 +146,11 @@ def test_a_duplicate_counts_once_and_sizes_that_do_not_divide_each_other_are_cha
     expected = {(f"{size}s", start * 1_000): size for size in (2, 4, 6, 12) for start in range(0, 12, size)}
     assert totals == expected
     assert run.ledger.late + run.ledger.duplicate == 12
+
+
+def test_a_window_is_made_of_the_largest_windows_that_divide_it_so_that_a_day_is_not_made_of_panes() -> None:
+    assert sources_of([30, 60, 300, 900, 3_600, 86_400]) == [-1, 0, 1, 2, 3, 4]
+    assert sources_of([2, 4, 6, 12, 20]) == [-1, 0, 0, 2, 1]
 
 
 def test_one_batch_of_more_records_than_are_taken_at_once_is_applied_whole() -> None:
