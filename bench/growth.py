@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -43,7 +44,7 @@ DOCS = ROOT / "docs"
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One measured point: what grew, to what, and the median over the rounds."""
+    """One measured point: what grew, to what, and the median over the rounds; all zero when every round was void."""
 
     what: str
     value: str
@@ -71,17 +72,26 @@ def main() -> int:
     if asked.json:
         asked.json.write_text(json.dumps([_plain(point) for point in points], indent=2) + "\n", encoding="utf-8")
     command = " ".join(["python -m bench.growth", *sys.argv[1:]])
-    table = markdown(
-        ("what grows", "to", "events/s", "CPU s per million", "peak MiB"),
-        [(p.what, p.value, f"{p.rate:,.0f}", f"{p.cpu_per_million:.2f}", f"{p.peak_mib:,.0f}") for p in points],
-    )
+    table = markdown(("what grows", "to", "events/s", "CPU s per million", "peak MiB"), [_cells(p) for p in points])
     print(f"\n{table}\n{needs}")
     drawn = _draw(points)
     images = "\n".join(f"![{name}](../docs/bench-{name}.svg)" for name in drawn)
     write_section(
         "growth", f"{table}\n{images}\n\n### A fleet of 1,000,000 events/s\n\n{needs}\n{taken(command, machine)}"
     )
-    return 0
+    return 0 if all(point.rate for point in points) else 1
+
+
+def _cells(point: Point) -> tuple[str, ...]:
+    if not point.rate:
+        return point.what, point.value, "void", "-", "-"
+    return (
+        point.what,
+        point.value,
+        f"{point.rate:,.0f}",
+        f"{point.cpu_per_million:.2f}",
+        f"{point.peak_mib:,.0f}",
+    )
 
 
 def _points(place: Arena, base: Workload, rounds: int, only: Sequence[str]) -> Iterator[Point]:
@@ -103,8 +113,7 @@ def _points(place: Arena, base: Workload, rounds: int, only: Sequence[str]) -> I
     if "workers" in only:
         loaded = place.load(replace(base, partitions=WORKER_PARTITIONS))
         for workers in WORKERS:
-            outcomes = [together(place, loaded, workers) for _ in range(rounds)]
-            yield _point("workers", str(workers), outcomes)
+            yield _point("workers", str(workers), rounds, partial(together, place, loaded, workers))
 
 
 def _one(
@@ -112,14 +121,21 @@ def _one(
 ) -> Point:
     loaded = place.load(workload)
     program = next(program for program in PROGRAMS if program.name == MAIN)
-    point = _point(
-        what, value or f"{loaded.bytes_per_event:,.0f}", [place.run(program, loaded, more) for _ in range(rounds)]
-    )
+    value = value or f"{loaded.bytes_per_event:,.0f}"
+    point = _point(what, value, rounds, partial(place.run, program, loaded, more))
     asyncio.run(remove_topics(place.bootstrap_servers, loaded.topic))
     return point
 
 
-def _point(what: str, value: str, outcomes: Sequence[Outcome]) -> Point:
+def _point(what: str, value: str, rounds: int, run: Callable[[], Outcome]) -> Point:
+    outcomes = []
+    for _ in range(rounds):
+        try:
+            outcomes.append(run())
+        except VoidError as problem:
+            say(f"{what} {value}: void: {problem}")
+    if not outcomes:
+        return Point(what, value, 0.0, 0.0, 0.0)
     point = Point(
         what,
         value,

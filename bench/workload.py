@@ -14,6 +14,8 @@ from topology.settings import Settings
 from topology.topic_admin import create_topics
 
 _CHUNK = 20_000
+# Below limits.max_label_value_chars.
+_LABEL = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class Workload:
         partitions: of the input topic.
         span_s: event time covered; it ends when the load begins.
         disorder_ms: an event may be that much older than one before it.
-        padding: bytes of text in a label, to make events larger.
+        padding: bytes of text in labels, to make events larger.
         seed: of everything random.
     """
 
@@ -54,7 +56,8 @@ def records(workload: Workload, end_ms: int) -> Iterator[list[tuple[bytes, bytes
     span_ms = workload.span_s * 1_000
     keys = [module_name(number).encode() for number in range(workload.modules)]
     names = [key.decode() for key in keys]
-    labels = {"labels": {"note": "x" * workload.padding}} if workload.padding else {}
+    notes = {f"note-{n}": "x" * min(_LABEL, workload.padding - n) for n in range(0, workload.padding, _LABEL)}
+    labels = {"labels": notes} if notes else {}
     for low in range(0, workload.events, _CHUNK):
         size = min(_CHUNK, workload.events - low)
         due = end_ms - span_ms + np.arange(low, low + size) * span_ms // workload.events

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 from schemas.state import Ledger, Position
 
 Role = Literal["module_metrics", "system_metrics", "module_alerts", "health_status"]
-Header = tuple[str, bytes]
+Header = tuple[str, bytes | None]
 
 
 class Emitted(NamedTuple):

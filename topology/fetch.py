@@ -45,7 +45,7 @@ class SpanHeaders(_Lazy):
     __slots__ = ()
 
     def __getitem__(self, index: int, /) -> tuple[Header, ...]:
-        return tuple((name, value or b"") for name, value in self._records[index].headers)
+        return tuple((name, value) for name, value in self._records[index].headers)
 
 
 class SpanTimestamps(_Lazy):

@@ -95,11 +95,11 @@ class Task:
         spec = self.spec
         await self._transactor.open()
         restored = await read_changelog(self._options, spec.changelog, spec.partition)
+        if POSITION_KEY in restored.state:
+            self.core.restore(POSITION_KEY, restored.state[POSITION_KEY])
         for key, value in restored.state.items():
             if key != POSITION_KEY:
                 self.core.restore(key, value)
-        if POSITION_KEY in restored.state:
-            self.core.restore(POSITION_KEY, restored.state[POSITION_KEY])
         self.core.restored()
         committed = await self._committed()
         for topic in spec.sources:

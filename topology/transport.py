@@ -94,8 +94,13 @@ class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         return {TP(tp.topic, tp.partition): offset for tp, offset in found.items()}
 
     async def _ends(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
-        ends: dict[TopicPartition, int] = await self._ensure_consumer().end_offsets(partitions)
-        return ends
+        consumer = self._ensure_consumer()
+        ends: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
+        # Of read_committed that is the last stable offset: what an open transaction has written comes after it.
+        return {
+            tp: max(end, consumer.highwater(tp) or 0) if tp in consumer.assignment() else end
+            for tp, end in ends.items()
+        }
 
     async def begins(self, partitions: Iterable[TP]) -> dict[TP, int]:
         """The first offset of each partition that still exists."""

@@ -91,6 +91,8 @@ class Worker:
 
     def failed(self, error: BaseException) -> None:
         """End the worker with this error; the next start resumes from the checkpoint."""
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
         if self._error is None:
             self._error = error
         self._stopping.set()

@@ -15,7 +15,7 @@ from pipeline.ingest.batch import RecordBatch
 from pipeline.ingest.decode import decode_batch, good_indices
 from pipeline.ingest.identifiers import hash_ids, hash_text, id_fault
 from pipeline.ingest.modules import OTHER, OTHER_CODE, OTHER_KEY, Modules
-from pipeline.outputs import Forwarded, Outbox, Rejected
+from pipeline.outputs import Forwarded, Header, Outbox, Rejected
 from pipeline.sketch.mapping import F8, I8
 from pipeline.windows.columns import Columns
 from schemas.errors import PoisonRecord
@@ -268,7 +268,7 @@ def rejected(batch: RecordBatch, index: int, why: PoisonRecord) -> Rejected:
     )
 
 
-def _trace(batch: RecordBatch, index: int) -> tuple[tuple[str, bytes], ...]:
+def _trace(batch: RecordBatch, index: int) -> tuple[Header, ...]:
     """The record's own headers and where it came from, so that a later dead letter can still be traced."""
     origin = f"{batch.topic}/{batch.partition}/{batch.offsets[index]}".encode()
     return (*batch.headers[index], ("modpulse.forwarded.from", origin))

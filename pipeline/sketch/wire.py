@@ -67,9 +67,13 @@ def encode_modules(keys: I8, counts: I8) -> dict[int, str]:
     zeros = np.where(bins[starts] == ZERO_BIN, counts[starts], 0)
     firsts = starts + (zeros > 0)
     nonzero = np.where(bins == ZERO_BIN, 0, counts)
-    widths = np.searchsorted([limit - 1 for limit, _ in _COUNT_TYPES], np.maximum.reduceat(nonzero, starts).astype(np.uint64))
+    widths = np.searchsorted(
+        [limit - 1 for limit, _ in _COUNT_TYPES], np.maximum.reduceat(nonzero, starts).astype(np.uint64)
+    )
     signed = bins - BIN_OFFSET
-    wide = bool((firsts < ends).any()) and (int(signed[bins != ZERO_BIN].min(initial=0)) < -_I2 or int(signed.max()) >= _I2)
+    wide = bool((firsts < ends).any()) and (
+        int(signed[bins != ZERO_BIN].min(initial=0)) < -_I2 or int(signed.max()) >= _I2
+    )
     if wide:  # values beyond 1e284 or below 1e-285: rare enough to go one by one
         return {
             int(codes[a]): base64.b64encode(encode(bins[a:b], counts[a:b])).decode("ascii")

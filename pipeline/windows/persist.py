@@ -61,8 +61,14 @@ def _meta_record(block: Block, chunk: int) -> MetaChunk:
 def changes(block: Block) -> list[StateRecord]:
     """The records of every chunk that changed since the last call."""
     records = [
-        *(StateRecord(_key(SUMS, block, chunk), pack(_sums_record(block, chunk))) for chunk in sorted(block.dirty_sums)),
-        *(StateRecord(_key(META, block, chunk), pack(_meta_record(block, chunk))) for chunk in sorted(block.dirty_meta)),
+        *(
+            StateRecord(_key(SUMS, block, chunk), pack(_sums_record(block, chunk)))
+            for chunk in sorted(block.dirty_sums)
+        ),
+        *(
+            StateRecord(_key(META, block, chunk), pack(_meta_record(block, chunk)))
+            for chunk in sorted(block.dirty_meta)
+        ),
     ]
     block.stored_sums |= block.dirty_sums
     block.stored_meta |= block.dirty_meta

@@ -244,12 +244,13 @@ class Crew:
         return phase
 
     def stop(self, worker: Worker, *, back: bool = True) -> int:
-        """SIGTERM; its exit code."""
+        """SIGTERM; its exit code, 0 also when the signal came before Python could listen to it."""
         self._until_alive(worker)
         with self._lock:
             wanted, worker.wanted = worker.wanted, False
             process = worker.process
         assert process is not None
+        deaf = worker.phase == "starting"
         process.terminate()
         try:
             code = process.wait(STOP_DEADLINE_S)
@@ -260,7 +261,7 @@ class Crew:
         with self._lock:
             worker.process = None
             worker.wanted = wanted and back
-        return code
+        return 0 if deaf and code == -signal.SIGTERM else code
 
     def freeze(self, worker: Worker) -> None:
         """SIGSTOP."""
@@ -277,6 +278,7 @@ class Crew:
         """SIGTERM to all; the exit codes of those that ran."""
         with self._lock:
             running = [worker for worker in self.workers if worker.alive]
+            deaf = {worker.number for worker in running if worker.phase == "starting"}
             for worker in self.workers:
                 worker.wanted = False
             for worker in running:
@@ -286,7 +288,8 @@ class Crew:
         for worker in running:
             assert worker.process is not None
             try:
-                codes.append(worker.process.wait(STOP_DEADLINE_S))
+                code = worker.process.wait(STOP_DEADLINE_S)
+                codes.append(0 if worker.number in deaf and code == -signal.SIGTERM else code)
             except subprocess.TimeoutExpired:
                 worker.process.kill()
                 codes.append(worker.process.wait())

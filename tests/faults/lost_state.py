@@ -17,7 +17,7 @@ from confluent_kafka.admin import (
 
 from tests.faults.broker import Brokers
 from tests.faults.crew import PRODUCT, Application, spawn
-from tests.faults.reader import read
+from tests.faults.reader import consumer, partitions_of, read
 from tests.faults.run import SETTINGS, Report
 from tests.faults.traffic import Mix, Traffic
 from tests.faults.watch import Watch
@@ -110,7 +110,12 @@ def _cut_head(admin: Any, application: Application) -> None:
 
 
 def _empty(admin: Any, application: Application) -> None:
-    ends = {record.partition: -1 for record in read(application.servers, application.changelog)}
+    reader = consumer(application.servers)
+    try:
+        wanted = [TopicPartition(application.changelog, p) for p in partitions_of(reader, application.changelog)]
+        ends = {tp.partition: reader.get_watermark_offsets(tp, timeout=10)[1] for tp in wanted}
+    finally:
+        reader.close()
     _delete_before(admin, application, ends)
 
 

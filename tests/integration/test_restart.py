@@ -54,9 +54,9 @@ def assert_as_undisturbed(fleet: Fleet, replayed: list[Json]) -> None:
 
 
 def test_kills_and_restarts_in_the_middle_change_nothing(make_fleet: MakeFleet, first_replay: list[Json]) -> None:
-    """SIGKILL, SIGTERM, SIGKILL, SIGTERM. A static member, so that nobody waits for the dead one's session."""
+    """SIGKILL, SIGTERM, SIGKILL. A static member, so that nobody waits for the dead one's session."""
     fleet = make_fleet(BUSY, kafka__group_instance_id="the-only-one")
-    for turn, part in enumerate(parts(4)):
+    for turn, part in enumerate(parts(3)):
         worker = fleet.start().wait_until_ready()
         before = fleet.processed()
         fleet.publish(part)

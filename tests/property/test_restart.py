@@ -146,6 +146,35 @@ def test_a_larger_window_that_has_no_record_yet_is_not_lost_in_a_restart() -> No
     assert runs[1] == runs[0]
 
 
+def test_a_record_that_a_larger_window_owes_survives_a_restart_even_when_all_its_panes_are_sealed() -> None:
+    run = Run(config_of((1, 10), 0, 0, emit_interval_ms=5_000))
+    run.apply([Event("m", START_MS)])
+    run.cut(NOW_MS)
+    run.apply([Event("m", START_MS)])
+    run.core.idle_until(NOW_MS, START_MS, NOW_MS + 3_000)
+    run.cut(NOW_MS + 100)
+    assert last_of_each(run.metrics)["m", "10s", START_MS].total_requests == 1
+    run.restart()
+    run.cut(NOW_MS + 200)
+    assert last_of_each(run.metrics)["m", "10s", START_MS].total_requests == 2
+
+
+def test_a_cut_writes_only_the_chunks_that_changed() -> None:
+    run = Run(config_of((1, 2), 1_000, 5_000))
+    run.apply([Event(f"m{i}", START_MS, event_id="1") for i in range(200)])
+    run.cut()
+    assert len(run.cuts[-1].state) == 4 * 4 + 1, "sums, two metas and modules of four chunks, one segment of ids"
+    run.cut()
+    assert run.cuts[-1].state == []
+    run.apply([Event("m150", START_MS)])
+    run.cut()
+    assert [record.key for record in run.cuts[-1].state] == [
+        b"sums|1000|%d|2" % START_MS,
+        b"meta|1000|%d|2" % START_MS,
+        b"meta|2000|%d|2" % START_MS,
+    ]
+
+
 def test_a_chunk_of_modules_that_have_all_expired_can_be_restored() -> None:
     run = Run(replace(config_of((1,), 0, 0), limits=Limits(module_expiry_ms=1_000)))
     run.apply([Event(f"m{i}", START_MS) for i in range(100)])
@@ -157,6 +186,16 @@ def test_a_chunk_of_modules_that_have_all_expired_can_be_restored() -> None:
     run.apply([Event("m99", START_MS + 20_000)])
     run.cut()
     assert set(run.core.modules.codes) == {"__other__", "m0", "m99"}
+
+
+def test_places_of_expired_modules_are_used_again_also_after_restarts() -> None:
+    run = Run(replace(config_of((1,), 0, 0), limits=Limits(module_expiry_ms=1_000)))
+    for generation in range(12):
+        run.apply([Event(f"g{generation}-{i}", START_MS + generation * 10_000) for i in range(20)])
+        run.cut()
+        run.restart(seed=generation)
+    assert len(run.core.modules.ids) <= 1 + 4 * 20
+    assert len(run.log) <= 8
 
 
 def test_many_modules_in_several_chunks_come_back_from_a_shuffled_changelog() -> None:

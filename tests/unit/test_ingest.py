@@ -282,16 +282,17 @@ def test_modules_without_a_code_of_their_own_keep_event_ids_of_their_own() -> No
 
 
 def test_a_silent_module_gives_its_place_to_a_new_one_once_no_window_holds_it() -> None:
-    run = Run(replace(config_of((1, 4), 0, 2_000), limits=Limits(max_modules=1, module_expiry_ms=3_000)))
+    run = Run(replace(config_of((1, 8), 0, 2_000), limits=Limits(max_modules=1, module_expiry_ms=1_000)))
     names = {}
     for second in range(16):
         run.apply([Event("a" if second == 0 else "b", START_MS + second * 1_000)])
         run.cut(everything=True)
         names[second] = run.metrics[-1].module_id
-    assert set(names.values()) == {"a", "__other__", "b"}
     first = min(second for second, name in names.items() if name == "b")
-    assert all(name == "b" for second, name in names.items() if second >= first)
-    assert first > 6, "not while its window of 4 s can still change"
+    assert first >= 10, "not before its window of 8 s is sealed, 2 s after its end"
+    assert [names[second] for second in range(1, 16)] == ["__other__"] * (first - 1) + ["b"] * (16 - first)
+    finals = {(record.module_id, record.window) for record in run.metrics if record.status == "final"}
+    assert ("a", "8s") in finals
 
 
 @pytest.mark.parametrize("what", ["future", "labels", "timestamp", "forwarded"])
