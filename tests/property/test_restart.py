@@ -188,14 +188,25 @@ def test_a_chunk_of_modules_that_have_all_expired_can_be_restored() -> None:
     assert set(run.core.modules.codes) == {"__other__", "m0", "m99"}
 
 
-def test_places_of_expired_modules_are_used_again_also_after_restarts() -> None:
+def test_the_place_of_an_expired_module_is_used_again_after_a_restart() -> None:
     run = Run(replace(config_of((1,), 0, 0), limits=Limits(module_expiry_ms=1_000)))
-    for generation in range(12):
-        run.apply([Event(f"g{generation}-{i}", START_MS + generation * 10_000) for i in range(20)])
+    run.apply([Event("old", START_MS), Event("stays", START_MS)])
+    code = run.core.modules.codes["old"]
+    for second in (4, 8, 12):
+        run.apply([Event("stays", START_MS + second * 1_000)])
+    run.cut()
+    run.restart()
+    run.apply([Event("new", START_MS + 12_000)])
+    assert run.core.modules.codes == {"__other__": 0, "stays": 2, "new": code}
+
+
+def test_event_ids_of_one_pane_are_remembered_over_several_restarts() -> None:
+    run = Run(config_of((1,), 0, 5_000))
+    for number in range(4):
+        run.apply([Event("m", START_MS, event_id=str(earlier)) for earlier in range(number + 1)])
         run.cut()
-        run.restart(seed=generation)
-    assert len(run.core.modules.ids) <= 1 + 4 * 20
-    assert len(run.log) <= 8
+        run.restart()
+    assert (run.ledger.applied, run.ledger.duplicate) == (4, 6)
 
 
 def test_many_modules_in_several_chunks_come_back_from_a_shuffled_changelog() -> None:

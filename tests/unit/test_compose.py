@@ -58,7 +58,7 @@ def listeners(value: str) -> dict[str, str]:
 
 
 def test_the_services_are_the_expected_ones() -> None:
-    assert set(SERVICES) == {"broker", "topics", "worker-1", "worker-2", "serve", "generator"}
+    assert set(SERVICES) == {"broker", "topics", "worker-1", "worker-2", "generator"}
 
 
 def test_only_the_generator_waits_for_a_profile() -> None:
@@ -120,7 +120,6 @@ def test_every_service_of_ours_waits_for_a_healthy_broker(name: str) -> None:
 
 def test_long_running_services_have_a_health_check_and_the_others_have_none() -> None:
     assert "test" in SERVICES["broker"]["healthcheck"]
-    assert "127.0.0.1:8080/livez" in " ".join(SERVICES["serve"]["healthcheck"]["test"])
     assert all("healthcheck" not in SERVICES[name] for name in WORKERS), "theirs is the image's"
     assert SERVICES["topics"]["healthcheck"] == SERVICES["generator"]["healthcheck"] == {"disable": True}
 

@@ -162,6 +162,9 @@ def test_halfway_between_the_thresholds_costs_half_the_points() -> None:
 def test_a_score_exactly_at_its_limit_is_not_under_it() -> None:
     burst = GOOD | {"error_burst": 0.5}
     assert judged(burst, HealthProfile(degraded_score=90.0))[:2] == (1, 90.0)
+    assert judged(burst, HealthProfile(degraded_score=95.0, critical_score=90.0))[:2] == (1, 90.0)
+    assert judged(burst, HealthProfile(degraded_score=95.0, critical_score=90.01))[:2] == (2, 90.0)
+    assert judged(GOOD, HealthProfile(degraded_score=100.0)) == (0, 100.0, [])
     only_score = HealthProfile(default_thresholds() | {"p95": Threshold(1.0, 1e9, 1e6)}, degraded_score=99.0)
     assert judged(GOOD, replace(only_score, critical_score=99.0))[0] == 1, "past a threshold, not under a score"
 

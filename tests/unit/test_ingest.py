@@ -29,7 +29,7 @@ def batch_of_records(records: Sequence[Record], first: int = 0) -> RecordBatch:
         [record.value for record in records],
         [record.key for record in records],
         first=first,
-        headers=headers,  # type: ignore[arg-type]
+        headers=headers,
     )
 
 
