@@ -16,6 +16,7 @@ from bench.catalog import MAIN, PROGRAMS, worker_command
 from bench.measure import Running, VoidError
 from bench.progress import Task
 from bench.workload import Loaded, Workload, remove_topics
+from pipeline.config import Limits, WindowConfig
 from topology.fetch import SpanConsumer
 from topology.settings import Settings
 from topology.topic_admin import create_topics
@@ -27,14 +28,22 @@ LOAD_SHARE = 0.6
 _PARTITIONS_PER_WORKER = 2
 _STEADY_RATE, _STEADY_S, _START_S = 10_000, 60.0, 10.0
 _MIB = 1 << 20
+# How the changelog's keys of remembered ids begin.
+_IDS = b"ids|"
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What was written to some topics: bytes of keys and values in all, and of the newest record of each key."""
+    """What was written to some topics: bytes of keys and values in all, and of the newest record of each key.
+
+    Attributes:
+        ids: the part of `total` that is remembered event ids; newest_ids: likewise of `newest`.
+    """
 
     total: int
     newest: int
+    ids: int = 0
+    newest_ids: int = 0
 
 
 def fleet(place: Arena, base: Workload) -> str:
@@ -52,19 +61,26 @@ def fleet(place: Arena, base: Workload) -> str:
 def text(rate: float, cpu_per_million: float, loaded: Loaded, outputs: Written, changelog: Written) -> str:
     """What follows from the measured costs."""
     workers = math.ceil(FLEET / (rate * LOAD_SHARE))
-    each = FLEET_MODULES / loaded.workload.modules
-    per_s = each / _STEADY_S / _MIB
+    partitions = workers * _PARTITIONS_PER_WORKER
+    per_module = FLEET_MODULES / loaded.workload.modules
+    more_events = FLEET / _STEADY_RATE
+    outputs_mib = outputs.total * per_module / _STEADY_S / _MIB
+    windows_mib = (changelog.total - changelog.ids) * per_module / _STEADY_S / _MIB
+    ids_mib = changelog.ids * more_events / _STEADY_S / _MIB
+    limit = Limits().max_dedup_ids_per_pane
+    wanted = FLEET / partitions * WindowConfig().base_ms / 1000
+    enough = "is enough" if wanted <= limit else "is too little: raise it, or take more partitions"
     return (
         f"One worker took {rate:,.0f} events/s from a backlog, at {cpu_per_million:.2f} CPU seconds per million events. At"
         f" {LOAD_SHARE:.0%} of that, so that it can catch up after a restart, {FLEET:,} events/s need **{workers} workers**"
         f" ({FLEET / 1e6 * cpu_per_million:.1f} cores of work) and, with {_PARTITIONS_PER_WORKER} partitions for each,"
-        f" **{workers * _PARTITIONS_PER_WORKER} partitions**. With {FLEET_MODULES:,} modules the brokers take in"
-        f" **{FLEET * loaded.bytes_per_event / _MIB:,.0f} MiB/s** of events ({loaded.bytes_per_event:.0f} bytes each, before"
-        f" compression) and from the workers **{outputs.total * per_s:,.1f} MiB/s** of outputs and"
-        f" **{changelog.total * per_s:,.1f} MiB/s** of changelog; both before compression and replication, and both grow with"
-        " modules and flushes, not with events (but for 8 bytes an event of remembered ids, which do). The state after"
-        f" {_STEADY_S:.0f} s, newest record of each key, is {changelog.newest * each / _MIB:,.0f} MiB for all modules; ids"
-        f" remembered for duplicate suppression are in it at {_STEADY_RATE:,} events/s.\n"
+        f" **{partitions} partitions**. With {FLEET_MODULES:,} modules the brokers take in"
+        f" **{FLEET * loaded.bytes_per_event / _MIB:,.0f} MiB/s** of events ({loaded.bytes_per_event:.0f} bytes each) and from"
+        f" the workers **{outputs_mib:,.1f} MiB/s** of outputs, **{windows_mib:,.1f} MiB/s** of window state and"
+        f" **{ids_mib:,.1f} MiB/s** of remembered ids, all before compression and replication. Outputs and window state grow"
+        " with modules and flushes, remembered ids with events. The window state after"
+        f" {_STEADY_S:.0f} s is {(changelog.newest - changelog.newest_ids) * per_module / _MIB:,.0f} MiB for all modules. A"
+        f" partition then has {wanted:,.0f} ids in a base pane; `dedup.max_ids_per_pane` ({limit:,} by default) {enough}.\n"
     )
 
 
@@ -116,7 +132,7 @@ async def _written(settings: Settings, topics: tuple[str, ...]) -> Written:
         isolation_level="read_committed",
         enable_auto_commit=False,
     )
-    total, newest = 0, {}
+    total, ids, newest = 0, 0, {}
     await consumer.start()
     try:
         quiet = 0
@@ -129,7 +145,9 @@ async def _written(settings: Settings, topics: tuple[str, ...]) -> Written:
                         for key, value in zip(piece.keys, piece.values, strict=True):
                             size = len(key or b"") + len(value or b"")
                             total += size
+                            ids += size if (key or b"").startswith(_IDS) else 0
                             newest[partition.topic, partition.partition, key] = size if value is not None else 0
     finally:
         await consumer.stop()
-    return Written(total, sum(newest.values()))
+    newest_ids = sum(size for (_, _, key), size in newest.items() if (key or b"").startswith(_IDS))
+    return Written(total, sum(newest.values()), ids, newest_ids)

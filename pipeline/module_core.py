@@ -64,7 +64,7 @@ class ModuleCore:
         self._applied_since_cut = False
         self._larger_owed = False
         self._idle = False
-        self._expire_before_ms: int | None = None
+        self._expired_through_ms: int | None = None
         self._reported: tuple[int | None, bool] | None = None
         self.stream_ms: int | None = None
         self.ledgers: dict[str, Ledger] = {}
@@ -116,10 +116,17 @@ class ModuleCore:
 
     def _expire(self) -> None:
         """Free the codes of modules long gone; only between batches, for a batch holds codes."""
-        if self._expire_before_ms is not None:
-            modules = self._state.modules
-            modules.expire(self._expire_before_ms, self._state.tree.in_use(modules.capacity))
-            self._expire_before_ms = None
+        if self.stream_ms is None:
+            return
+        base_ms = self.config.windows.base_ms
+        sealed_ms = (self.stream_ms - self._keep_ms) // base_ms * base_ms
+        if sealed_ms != self._expired_through_ms:
+            self._expired_through_ms = sealed_ms
+            state = self._state
+            in_use = state.tree.in_use(state.modules.capacity)
+            gone = state.modules.expire(sealed_ms - self.config.limits.module_expiry_ms, in_use)
+            if gone:
+                state.tree.forget(np.array(gone, np.int64))
 
     def _judge_times(self, batch: RecordBatch, columns: Columns, ledger: Ledger, now_ms: int) -> None:
         """Late, duplicate or applied; the decision is taken per record from the running stream time."""
@@ -201,11 +208,14 @@ class ModuleCore:
         state = self._state
         blocks = state.tree.touch(time_ms, state.modules.capacity)
         for block in blocks:
-            late = self.stream_ms is not None and block.end_ms + self.config.windows.grace_ms <= self.stream_ms
-            if late and not block.final:
-                block.final = True
-                self._emitter.remember_chains(block)
+            self._close_late(block)
         return blocks[0]
+
+    def _close_late(self, block: Block) -> None:
+        late = self.stream_ms is not None and block.end_ms + self.config.windows.grace_ms <= self.stream_ms
+        if late and not block.final:
+            block.final = True
+            self._emitter.remember_chains(block)
 
     def _advance(self, to_ms: int, now_ms: int) -> None:
         """Move stream time: close and seal what is due, oldest first."""
@@ -231,7 +241,6 @@ class ModuleCore:
         if level == 0:
             for pane_end, sequence in self.dedup.seal(block.end_ms):
                 self._deleted.append(StateRecord(b"ids|%d|%d" % (pane_end, sequence), None))
-            self._expire_before_ms = block.end_ms - self.config.limits.module_expiry_ms
 
     def _fit_profiles(self) -> None:
         modules = self._state.modules
@@ -248,6 +257,7 @@ class ModuleCore:
             now_ms: the wall clock.
         """
         self._idle = True
+        self._fit_profiles()
         if stream_then_ms is not None:
             self._advance(min(stream_then_ms + now_ms - silent_since_ms, now_ms), now_ms)
 
@@ -353,6 +363,10 @@ class ModuleCore:
         """Call once after the last `restore`."""
         self._state.modules.restored()
         self._fit_profiles()
+        # A window whose first record was not due yet is in the changelog only as the panes it is made of.
+        for block in list(self._state.tree):
+            for over in self._state.tree.open_over(block, self._state.modules.capacity):
+                self._close_late(over)
         self._larger_owed = len(self._state.tree) > 0
 
 

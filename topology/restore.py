@@ -22,11 +22,13 @@ class Restored:
 
     Attributes:
         state: the newest value of every key that was not deleted.
+        begin: first offset of the log; above 0 records were deleted, for compaction alone never moves it.
         records: how many records were read for it.
         seconds: how long that took.
     """
 
     state: dict[bytes, bytes]
+    begin: int
     records: int
     seconds: float
 
@@ -55,6 +57,7 @@ async def read_changelog(options: Mapping[str, Any], topic: str, partition: int)
     try:
         consumer.assign([tp])
         end = (await consumer.end_offsets([tp]))[tp]
+        begin = (await consumer.beginning_offsets([tp]))[tp]
         await consumer.seek_to_beginning(tp)
         progress = time.monotonic()
         while await consumer.position(tp) < end:
@@ -70,7 +73,7 @@ async def read_changelog(options: Mapping[str, Any], topic: str, partition: int)
             await asyncio.sleep(0)
     finally:
         await consumer.stop()
-    return Restored(state, records, time.monotonic() - began)
+    return Restored(state, begin, records, time.monotonic() - began)
 
 
 def _take(state: dict[bytes, bytes], piece: Piece) -> int:
@@ -99,6 +102,20 @@ async def committed_offsets(
     finally:
         await admin.close()
     return {tp: meta.offset for tp, meta in found.items() if meta.offset >= 0}
+
+
+def check_not_cut(task: str, changelog: str, begin: int, known_begin: int) -> None:
+    """A changelog is compacted, never cut: one that begins later than it did has lost windows nobody would miss.
+
+    Raises:
+        StateLost: records were deleted from its head.
+    """
+    if begin != known_begin:
+        raise StateLost(
+            f"task {task}: {changelog} begins at offset {begin} instead of {known_begin}: records were deleted from its head,"
+            " by retention (its cleanup.policy must be `compact` alone) or by hand. Restore it, or start once with"
+            " `modpulse run --accept-state-loss`, which reads on from the commit with empty windows"
+        )
 
 
 def check_not_behind(task: str, topic: str, restored: int | None, committed: int | None) -> None:

@@ -101,8 +101,8 @@ class Modules:
         self.chains[level, codes] = states
         self.dirty.update(np.unique(changed // CHUNK_MODULES).tolist())
 
-    def expire(self, before_ms: int, in_use: I8) -> list[str]:
-        """Free the codes of modules not seen since; `in_use` marks codes that an open window still holds."""
+    def expire(self, before_ms: int, in_use: I8) -> list[int]:
+        """Free the codes of modules not seen since, and answer which; `in_use` marks codes that an open window still holds."""
         gone = []
         for code in np.flatnonzero(
             (self.last_ms[: len(self.ids)] < before_ms) & (in_use[: len(self.ids)] == 0)
@@ -110,7 +110,7 @@ class Modules:
             module_id = self.ids[code]
             if code == OTHER_CODE or module_id is None:
                 continue
-            gone.append(module_id)
+            gone.append(code)
             del self.codes[module_id], self.keys[module_id.encode()]
             self.ids[code] = None
             self.last_ms[code] = 0
@@ -154,7 +154,7 @@ class Modules:
             self.ids[code] = module_id
             self._place(code, module_id)
         self.last_ms[codes] = np.frombuffer(record.last_ms, "<i8")
-        self.chains[:, codes] = np.frombuffer(record.chains, "<i8").reshape(-1, codes.size)
+        self.chains[:, codes] = np.frombuffer(record.chains, "<i8").reshape(self.chains.shape[0], codes.size)
 
     def restored(self) -> None:
         """Call once after the last `restore`: codes in no chunk are free."""

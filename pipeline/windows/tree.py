@@ -11,6 +11,7 @@ import numpy as np
 from pipeline.sketch.mapping import I8
 from pipeline.windows import layout as at
 from pipeline.windows.block import Block, Sums
+from schemas.state import CHUNK_MODULES
 
 
 def sources_of(sizes_ms: Sequence[int]) -> list[int]:
@@ -49,6 +50,26 @@ class WindowTree:
         for block in blocks:
             block.touched = True
         return blocks
+
+    def open_over(self, block: Block, capacity: int) -> list[Block]:
+        """Every larger window that holds this one whole, made where it is not there, all marked as touched."""
+        blocks = []
+        for level in range(block.level + 1, len(self.sizes_ms)):
+            size = self.sizes_ms[level]
+            start = block.start_ms - block.start_ms % size
+            if block.end_ms <= start + size:
+                over = self.open(level, start, capacity)
+                over.touched = True
+                blocks.append(over)
+        return blocks
+
+    def forget(self, codes: I8) -> None:
+        """Drop what open windows remember of modules that expired: their codes will mean others."""
+        for block in self:
+            held = codes[codes < block.meta.shape[1]]
+            held = held[block.meta[at.BEFORE, held] != 0]
+            block.meta[at.BEFORE, held] = 0
+            block.dirty_meta.update(np.unique(held // CHUNK_MODULES).tolist())
 
     def due(self, end_ms: int, *, unclosed: bool) -> list[Block]:
         """The blocks that end at or before a time, by (end, level); with `unclosed` only those not final yet."""

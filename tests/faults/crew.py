@@ -33,6 +33,8 @@ STOP_DEADLINE_S = 60.0
 # What no restart can cure, by the last line of the log.
 REFUSALS = re.compile(rb"truncated or deleted|the state was made|the input had|do not exist")
 REFUSED_FOR_GOOD = 3
+# The worker's last words before it runs its own program anew.
+BEGINS_AGAIN = b'"event":"beginning again from the checkpoint"'
 # Linux ties "kill at the parent's death" to the starting thread, so that one must live as long as we do.
 _SPAWNER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawner")
 
@@ -77,7 +79,7 @@ class Application:
         self.name = f"fault-{uuid4().hex[:10]}"
         self.mutant = mutant
         self.directory = directory / self.name
-        self.directory.mkdir(parents=True)
+        self.directory.mkdir(parents=True, exist_ok=True)
         rules = self.directory / "rules.toml"
         rules.write_text(RULES, encoding="utf-8")
         named = ("module_log_events", "metric_samples", "module_metrics", "system_metrics", "metric_aggregates")
@@ -163,10 +165,17 @@ class Worker:
         return self.process is not None and self.process.poll() is None
 
     def lines(self) -> list[dict[str, object]]:
-        """The log of the process so far, as far as it is JSON."""
+        """The log since the program began, or last began again by itself, as far as it is JSON."""
         if not self.log.exists():
             return []
-        return [orjson.loads(line) for line in self.log.read_bytes().splitlines() if _is_object(line)]
+        _, _, newest = self.log.read_bytes().rpartition(BEGINS_AGAIN)
+        return [orjson.loads(line) for line in newest.splitlines() if _is_object(line)]
+
+    @property
+    def begun_again(self) -> int:
+        """How often its processes began again from the checkpoint by themselves."""
+        logs = self.log.parent.glob(f"worker-{self.number}-*.log")
+        return sum(log.read_bytes().count(BEGINS_AGAIN) for log in logs)
 
     @property
     def assigned(self) -> list[str] | None:
@@ -190,8 +199,9 @@ def _is_object(line: bytes) -> bool:
 class Crew:
     """The workers of an application and their supervisor."""
 
-    def __init__(self, application: Application, *, static: bool = False) -> None:
+    def __init__(self, application: Application, *, static: bool = False, first_number: int = 0) -> None:
         self._application = application
+        self._first_number = first_number
         self._static = static
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -216,7 +226,7 @@ class Crew:
 
     def add(self, **environment: str) -> Worker:
         """One more worker."""
-        number = len(self.workers)
+        number = self._first_number + len(self.workers)
         if self._static:
             environment["kafka__group_instance_id"] = f"worker-{number}"
         worker = Worker(number, self._application.environment(**environment))

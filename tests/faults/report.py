@@ -51,6 +51,8 @@ def words(report: Report) -> list[str]:
         said.append(f"killed while {report.phases}")
     if report.own_ends:
         said.append(f"{report.own_ends} ends by themselves, started again by the supervisor")
+    if report.begun_again:
+        said.append(f"{report.begun_again} times a worker began again from the checkpoint by itself")
     return [*said, *report.remarks, *report.findings.notes]
 
 

@@ -26,6 +26,9 @@ DRAIN_S = 150.0
 CLOSE_S = 120.0
 # How long traffic goes on after the last fault, so that recovery is seen under load.
 AFTER_S = 3.0
+# What lasts is not followed by another fault at once, however slow the machine is.
+SETTLE_S = 5.0
+CLOSER = 900
 SETTINGS = {
     "windows__sizes": "1s,5s",
     "windows__grace": "500ms",
@@ -106,6 +109,7 @@ class Report:
     kills: int = 0
     phases: dict[str, int] = field(default_factory=dict)
     own_ends: int = 0
+    begun_again: int = 0
     unexpected_ends: int = 0
     recovery_s: float | None = None
     typical_recovery_s: float | None = None
@@ -184,8 +188,13 @@ class Run:
                 watch.start()
                 traffic.start()
                 began = time.monotonic()
-                struck = [self._strike(step, began, crew, traffic, watch, worker_settings) for step in row.steps]
-                last = struck[-1].over if struck else began
+                struck: list[Struck] = []
+                last = began
+                for step in row.steps:
+                    settled = last + (SETTLE_S if step.for_s else 0.0)
+                    self._wait(max(began + step.at_s, settled) - time.monotonic())
+                    struck.append(self._strike(step, crew, traffic, watch, worker_settings))
+                    last = struck[-1].over
                 self._wait(max(began + row.seconds, last + AFTER_S) - time.monotonic())
                 traffic.end()
                 ended = time.monotonic()
@@ -230,10 +239,7 @@ class Run:
 
     # --- faults -----------------------------------------------------------------------------------------------------
 
-    def _strike(
-        self, step: Step, began: float, crew: Crew, traffic: Traffic, watch: Any, settings: Mapping[str, str]
-    ) -> Struck:
-        self._wait(began + step.at_s - time.monotonic())
+    def _strike(self, step: Step, crew: Crew, traffic: Traffic, watch: Any, settings: Mapping[str, str]) -> Struck:
         worker = crew.pick(step.target)
         tasks = {int(task) for task in worker.assigned or () if task.isdigit()}
         struck = Struck(step, time.monotonic(), watch.lag, traffic.producing, worker.phase, tasks)
@@ -305,6 +311,7 @@ class Run:
     def _note_ends(self, crew: Crew, codes: list[int]) -> None:
         report = self._report
         report.own_ends = len(crew.own_ends)
+        report.begun_again = sum(worker.begun_again for worker in crew.workers)
         for code, words in crew.own_ends[:5]:
             report.remarks.append(f"a worker ended by itself with {code}: {words}")
         if not self._row.expects_ends:
@@ -320,7 +327,7 @@ class Run:
 
     def _close(self, application: Application, until_ms: int) -> None:
         """Let silence close every window: a worker with a short idle timeout, until every partition passed this time."""
-        with Crew(application) as crew, follow(application) as reader:
+        with Crew(application, first_number=CLOSER) as crew, follow(application) as reader:
             worker = crew.add(windows__idle_timeout="1s")
             self._until_passed(reader, until_ms, worker)
             codes = crew.stop_all()

@@ -31,13 +31,6 @@ def test_a_module_that_comes_back_after_its_expiry_is_judged_afresh_in_any_batch
     assert told(events, [], 10) == told(events, range(4), 10)
 
 
-def test_a_place_is_free_from_the_same_record_on_in_any_batches() -> None:
-    events = [
-        Event(module, START_MS + second * 1_000) for module, second in (("a", 0), ("b", 10), ("b", 20), ("b", 30))
-    ]
-    assert told(events, [], 1) == told(events, range(4), 1)
-
-
 @fixed(40)
 @given(
     st.lists(

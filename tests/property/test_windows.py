@@ -153,6 +153,14 @@ def test_a_window_is_made_of_the_largest_windows_that_divide_it_so_that_a_day_is
     assert sources_of([2, 4, 6, 12, 20]) == [-1, 0, 0, 2, 1]
 
 
+def test_a_mean_lies_between_the_least_and_the_largest_value_also_where_sums_are_cut_or_saturate() -> None:
+    run = Run(config_of((1,), 0, 0))
+    values = {"tiny": (1e-300, 3e-300), "huge": (1e30, 1e31)}
+    run.apply([Event(module, START_MS, value) for module, both in values.items() for value in both])
+    run.cut()
+    assert {record.module_id: record.response_time_ms.avg for record in run.metrics} == {"tiny": 1e-300, "huge": 1e30}
+
+
 def test_one_batch_of_more_records_than_are_taken_at_once_is_applied_whole() -> None:
     many = 3_000
     events = [Event("ab"[i % 2], START_MS + i, float(i), event_id=str(i)) for i in range(many)]

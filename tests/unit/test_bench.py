@@ -145,11 +145,14 @@ def test_a_chart_is_well_formed_and_escapes_its_texts() -> None:
 
 def test_what_a_fleet_needs_follows_from_the_measured_costs() -> None:
     loaded = Loaded("input", Workload(modules=500), 200.0, 1.0)
-    said = text(200_000, 4.0, loaded, Written(60 << 20, 1), Written(120 << 20, 10 << 20))
+    said = text(200_000, 4.0, loaded, Written(60 << 20, 1), Written(120 << 20, 16 << 20, 60 << 20, 6 << 20))
     assert "**9 workers**" in said
     assert "**18 partitions**" in said
     assert "**20.0 MiB/s** of outputs" in said
+    assert "**20.0 MiB/s** of window state" in said
+    assert "**100.0 MiB/s** of remembered ids" in said
     assert "is 200 MiB for all modules" in said
+    assert "is too little" in said
 
 
 def test_quantiles_are_milliseconds() -> None:
