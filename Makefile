@@ -42,10 +42,10 @@ lock: $(UV) ## Resolve both lock files from pyproject.toml; pins that still fit 
 	@$(COMPILE) pyproject.toml --group build -o requirements.lock
 	@$(COMPILE) pyproject.toml --group build --group dev -c requirements.lock -o requirements-dev.lock
 
-bench: env ## Measure throughput and latency on a real broker (minutes)
+bench: env ## Measure throughput beside limits and peers on a real broker (minutes); bench/README.md
 	@$(BIN)/python -m bench
 
-bench-smoke: env ## The same, small: does the benchmark still run?
+bench-smoke: env ## Fail when the worker, everything on, falls under 55 % of fetch + decode (90 s)
 	@$(BIN)/python -m bench --smoke
 
 faults: env ## Kill, freeze and restart workers and broker for minutes, and count

@@ -3,6 +3,7 @@
 import argparse
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -18,6 +19,7 @@ LEAST_ROUNDS = 3
 SMOKE_EVENTS = 500_000
 # Far enough below what is usual that a busy machine does not fail it, near enough that a slow path shows.
 LEAST_SHARE = 0.55
+_QUIET = 0.5
 
 
 def main() -> int:
@@ -27,6 +29,7 @@ def main() -> int:
     if asked.smoke:
         return _smoke(asked.events or SMOKE_EVENTS)
     machine = description()
+    warn_if_busy()
     workload = Workload(events=asked.events or Workload().events)
     rows = [Row(program) for program in chosen(asked.only)]
     with arena() as place:
@@ -36,14 +39,15 @@ def main() -> int:
             # Every second round backwards: what one program leaves behind (caches, heat) meets each of its neighbours.
             for row in rows if number % 2 == 0 else rows[::-1]:
                 once(place, loaded, row, f"round {number + 1}")
-    command = "python -m bench " + " ".join(sys.argv[1:])
+    only = ["--only", *(f'"{name}"' if " " in name else name for name in asked.only)] if asked.only else []
+    command = " ".join(["python -m bench", "--rounds", str(asked.rounds), "--events", str(workload.events), *only])
     table = throughput(rows)
-    print(f"\n{table}\n{taken(command.strip(), machine)}")
+    print(f"\n{table}\n{taken(command, machine)}")
     if asked.json:
         figures = {"machine": machine, "command": command, "rounds": asked.rounds, "programs": summary(rows)}
         asked.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     if asked.readme or (len(rows) == len(PROGRAMS) and asked.rounds >= LEAST_ROUNDS):
-        write_section("throughput", f"{table}\n{taken(command.strip(), machine)}\n{_input(loaded)}")
+        write_section("throughput", f"{table}\n{taken(command, machine)}\n{_input(loaded)}")
     return 1 if any(row.problem and row.program.kind != "peer" for row in rows) else 0
 
 
@@ -60,6 +64,13 @@ def once(place: Arena, loaded: Loaded, row: Row, when: str) -> None:
         f"{when}: {row.program.name}: {outcome.rate:,.0f} events/s, {outcome.cpu_per_million:.2f} CPU s per million,"
         f" {outcome.peak_mib:,.0f} MiB"
     )
+
+
+def warn_if_busy() -> None:
+    """Say so when the figures will be worth little."""
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    if load > cores * _QUIET:
+        say(f"load average {load:.1f} on {cores} cores: something else is running, the figures are provisional")
 
 
 def say(text: str) -> None:

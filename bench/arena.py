@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import secrets
+import shutil
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -99,6 +100,7 @@ class Arena:
             )
         finally:
             asyncio.run(remove_topics(self.bootstrap_servers, run))
+            shutil.rmtree(LOGS / run / "tmp", ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from bench.__main__ import say
+from bench.__main__ import say, warn_if_busy
 from bench.arena import LOGS, Arena, arena, free_port
 from bench.builds import ROOT
 from bench.catalog import MAIN, PROGRAMS, worker_command
@@ -63,6 +63,7 @@ def main() -> int:
     asked = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)
     machine = description()
+    warn_if_busy()
     base = Workload(events=asked.events)
     with arena() as place:
         points = list(
@@ -71,7 +72,8 @@ def main() -> int:
         needs = fleet(place, base)
     if asked.json:
         asked.json.write_text(json.dumps([_plain(point) for point in points], indent=2) + "\n", encoding="utf-8")
-    command = " ".join(["python -m bench.growth", *sys.argv[1:]])
+    only = ["--only", *asked.only] if asked.only else []
+    command = " ".join(["python -m bench.growth", "--rounds", str(asked.rounds), "--events", str(asked.events), *only])
     table = markdown(("what grows", "to", "events/s", "CPU s per million", "peak MiB"), [_cells(p) for p in points])
     print(f"\n{table}\n{needs}")
     drawn = _draw(points)

@@ -26,7 +26,7 @@ import msgspec
 import uvloop
 from aiokafka import AIOKafkaProducer
 
-from bench.__main__ import say
+from bench.__main__ import say, warn_if_busy
 from bench.arena import LOGS, Arena, arena
 from bench.catalog import MAIN, PROGRAMS, worker_command
 from bench.machine import description
@@ -263,6 +263,7 @@ def main() -> int:
     asked = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)
     machine = description()
+    warn_if_busy()
     with arena() as place:
         loaded = place.load(Workload(events=asked.events))
         most = {interval: _backlog(place, loaded, interval, asked.rounds) for interval in INTERVALS_MS}

@@ -71,7 +71,7 @@ class Running:
                 stderr=errors,
                 text=True,
                 cwd=log.parent,
-                env={**_surroundings(), "PYTHONPATH": str(ROOT), **environment},
+                env={**_surroundings(), "PYTHONPATH": str(ROOT), **_temporary(log.parent), **environment},
                 start_new_session=True,
             )
         self._lines: queue.SimpleQueue[dict[str, float]] = queue.SimpleQueue()
@@ -171,6 +171,13 @@ class Running:
 def _surroundings() -> dict[str, str]:
     """Our environment without the caller's own settings of the worker."""
     return {name: value for name, value in os.environ.items() if not name.startswith(("MODPULSE_", "BENCH_"))}
+
+
+def _temporary(home: Path) -> dict[str, str]:
+    """Keep what a program leaves in temporary files with its log, so that it goes with it."""
+    directory = home / "tmp"
+    directory.mkdir(exist_ok=True)
+    return {"TMPDIR": str(directory), "JAVA_TOOL_OPTIONS": f"-Djava.io.tmpdir={directory}"}
 
 
 def measure(

@@ -6,6 +6,7 @@ on: no thread, no connection, no half-done transaction. Everything else ends the
 """
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -67,6 +68,9 @@ def _begin_again(error: ModpulseError, ran_s: float) -> NoReturn:
     restarts = restarts_so_far(os.environ, ran_s)
     wait_s = backoff_s(restarts)
     log.error("beginning again from the checkpoint", error=str(error), wait_seconds=wait_s, restarts=restarts + 1)
+    # The loop that handled these is gone; all that is worth keeping is written, so a stop is a clean one.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: _exit_now(0))
     time.sleep(wait_s)
     sys.stderr.flush()
     os.environ[RESTARTS] = str(restarts + 1)

@@ -151,9 +151,10 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         """The first offset of each partition that still exists."""
         return await self._thread.begins(partitions)
 
-    def end(self) -> None:
-        """Take part in no further rebalance: the consumer is about to leave the group, and waits for nobody."""
+    async def end(self) -> None:
+        """Take part in no further rebalance, and give up one under way: the consumer is about to leave the group."""
         self._ending = True
+        await self._stop_transition()
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Replaces Faust's, which waits for streams we do not use and drops acks before it commits them."""
@@ -181,7 +182,8 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever stops a takeover ends the process, by way of the listener
-            self.listener.failed(error)
+            if not self._ending:
+                self.listener.failed(error)
             return
         self._flowing = set(offsets)
         self._changed.set()

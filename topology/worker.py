@@ -110,7 +110,7 @@ class Worker:
                 if not self._stopping.is_set():
                     self.failed(app.crash_reason or BrokerUnavailable("the consumer stopped by itself"))
             finally:
-                consumer.end()
+                await consumer.end()
                 await self._end_tasks()
                 await self._stop_app(app, crashed)
 

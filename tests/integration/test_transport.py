@@ -245,7 +245,7 @@ def test_a_consumer_that_leaves_takes_part_in_no_rebalance() -> None:
     async def scenario() -> None:
         thread, listener = FakeThread(), FakeListener()
         consumer = consumer_of(thread, listener)
-        consumer.end()
+        await consumer.end()
         await consumer.on_partitions_revoked({A})
         await consumer.on_partitions_assigned({A})
         assert (listener.revocations, thread.held, thread.sought) == ([], [], [])

@@ -1,6 +1,7 @@
 """How a worker ends is decided by its error alone."""
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -34,6 +35,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
     monkeypatch.delenv(fail_stop.RESTARTS, raising=False)
     monkeypatch.setattr(time, "sleep", waited.append)
+    monkeypatch.setattr(signal, "signal", lambda number, handler: None)
     monkeypatch.setattr(os, "execv", execute)
     return waited
 
