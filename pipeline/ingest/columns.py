@@ -52,7 +52,7 @@ def parse_timestamp(text: str) -> int:
 class _Rows:
     """The records still in the race: index in the batch, event and module code, same length."""
 
-    indices: list[int]
+    indices: Sequence[int]
     events: list[ModuleLogEvent]
     codes: list[int | None]
 
@@ -223,7 +223,7 @@ class Ingest:
             np.arange(every.start, every.stop) if isinstance(every, range) else np.fromiter(every, np.int64, len(batch))
         )
         if n != len(batch):
-            offsets = offsets[rows.indices]
+            offsets = offsets[list(rows.indices)]
         codes = np.array(rows.codes, np.int64)
         ids = has_id = None
         if self._config.dedup:

@@ -6,8 +6,7 @@ no byte of one record can ever complete or break another.
 
 import base64
 import binascii
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -110,9 +109,9 @@ def _event_of_envelope(value: bytes) -> bytes | msgspec.Raw:
         raise PoisonRecord("undecodable", f"data_base64: {error}") from error
 
 
-def good_indices(size: int, bad: list[tuple[int, PoisonRecord]]) -> list[int]:
+def good_indices(size: int, bad: list[tuple[int, PoisonRecord]]) -> Sequence[int]:
     """The indices of the records that became events."""
     if not bad:
-        return list(islice(range(size), size))
+        return range(size)
     out = {index for index, _ in bad}
     return [index for index in range(size) if index not in out]

@@ -31,27 +31,36 @@ class IdTable:
         """Memory held, bytes."""
         return self._ids.nbytes + self._panes.nbytes
 
-    def lookup(self, ids: U8) -> I8:
-        """The pane end of each id, or `ABSENT`."""
+    def reserve(self, more: int) -> None:
+        """Make room for so many more ids."""
+        while self.size + more > self._ids.size * MAX_LOAD:
+            self._resize(self._ids.size * 2)
+
+    def lookup(self, ids: U8) -> tuple[I8, I8]:
+        """The pane end of each id (or `ABSENT`), and the slot where it is or would be put."""
         found = np.full(ids.size, ABSENT, np.int64)
-        mask = np.uint64(self._ids.size - 1)
-        pending = np.arange(ids.size)
-        slots = (ids & mask).astype(np.int64)
-        while pending.size:
-            there = self._ids[slots]
-            wanted = ids[pending]
-            hit = there == wanted
-            found[pending[hit]] = self._panes[slots[hit]]
-            onward = ~hit & (there != 0)
-            pending, slots = pending[onward], (slots[onward] + 1) & int(mask)
-        return found
+        mask = self._ids.size - 1
+        slots = (ids & np.uint64(mask)).astype(np.int64)
+        there = self._ids[slots]
+        hit = there == ids
+        onward = np.flatnonzero(~hit & (there != 0))
+        while onward.size:
+            slots[onward] = (slots[onward] + 1) & mask
+            there = self._ids[slots[onward]]
+            same = there == ids[onward]
+            hit[onward] = same
+            onward = onward[~same & (there != 0)]
+        found[hit] = self._panes[slots[hit]]
+        return found, slots
 
     def insert(self, ids: U8, panes: I8) -> None:
         """Remember ids (unique within the call); one that is there already gets the new pane."""
-        while self.size + ids.size > self._ids.size * MAX_LOAD:
-            self._resize(self._ids.size * 2)
+        self.reserve(ids.size)
+        self.insert_at(ids, panes, self.lookup(ids)[1])
+
+    def insert_at(self, ids: U8, panes: I8, slots: I8) -> None:
+        """As `insert`, at the slots `lookup` gave; nothing may have been reserved or inserted since."""
         mask = self._ids.size - 1
-        slots = (ids & np.uint64(mask)).astype(np.int64)
         while ids.size:
             there = self._ids[slots]
             free = there == 0
@@ -114,21 +123,22 @@ class Deduplicator:
             pane_ends: end of each event's pane, ms.
             streams: stream time at each event, ms, never falling.
         """
-        known = self._table.lookup(ids)
+        self._table.reserve(ids.size)
+        known, slots = self._table.lookup(ids)
         duplicate: NDArray[np.bool_] = (known != ABSENT) & (known + self._keep_ms > streams)
         if self._may_exceed(pane_ends):
             self._one_by_one(ids, pane_ends, streams, known, duplicate, np.arange(ids.size))
             return duplicate
         ordered = np.sort(ids)
         repeated = ordered[1:][ordered[1:] == ordered[:-1]]
-        alone = np.arange(ids.size)
+        again = np.isin(ids, repeated) if repeated.size else np.zeros(ids.size, np.bool_)
+        fresh = np.flatnonzero(~(duplicate | again))
+        ends = pane_ends[fresh]
+        self._table.insert_at(ids[fresh], ends, slots[fresh])
+        for pane_end in np.unique(ends).tolist():
+            self._note(ids[fresh[ends == pane_end]], pane_end)
         if repeated.size:
-            again = np.isin(ids, repeated)
             self._one_by_one(ids, pane_ends, streams, known, duplicate, np.flatnonzero(again))
-            alone = np.flatnonzero(~again)
-        fresh = alone[~duplicate[alone]]
-        for pane_end in np.unique(pane_ends[fresh]).tolist():
-            self._remember(ids[fresh[pane_ends[fresh] == pane_end]], pane_end)
         return duplicate
 
     def _may_exceed(self, pane_ends: I8) -> bool:
@@ -166,9 +176,12 @@ class Deduplicator:
             self._per_pane[pane_end] = self._per_pane.get(pane_end, 0) + count
 
     def _remember(self, ids: U8, pane_end: int) -> None:
+        self._note(ids, pane_end)
+        self._table.insert(ids, np.full(ids.size, pane_end, np.int64))
+
+    def _note(self, ids: U8, pane_end: int) -> None:
         self._per_pane[pane_end] = self._per_pane.get(pane_end, 0) + ids.size
         self._fresh.setdefault(pane_end, []).append(ids)
-        self._table.insert(ids, np.full(ids.size, pane_end, np.int64))
 
     def seal(self, pane_end_ms: int) -> list[tuple[int, int]]:
         """Forget the ids of panes that end at or before this time.

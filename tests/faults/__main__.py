@@ -39,6 +39,7 @@ def run_short(brokers: Brokers, seed: int, directory: Path) -> list[Report]:
     with ThreadPoolExecutor(len(rows)) as pool:
         found = list(pool.map(lambda row: Run(row, brokers, seed, directory)(), rows))
     for report in found:
+        report.seed = seed
         tell(report)
     return found
 
@@ -55,6 +56,7 @@ def run_rows(brokers: Brokers, seed: int, directory: Path, only: Sequence[str] =
                 report = make(brokers, seed + number, directory)
             except (AssertionError, TimeoutError, RuntimeError) as error:
                 report = Report(name, "", failure=f"{type(error).__name__}: {error}")
+            report.seed = seed + number
             found.append(report)
             tell(report)
             process = brokers.process
@@ -70,7 +72,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=SEED, help="default: %(default)s")
     parser.add_argument("--only", nargs="+", default=(), metavar="ROW", help="rows whose name holds one of these texts")
     parser.add_argument("--again", type=int, default=1, help="run each row so many times, with the next seeds")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there")
+    parser.add_argument(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="write all figures, beside the rows it has",
+    )
     parser.add_argument("--page", action="store_true", help="write the table into docs/reliability.md")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep logs there")
     options = parser.parse_args(arguments)
@@ -84,10 +91,13 @@ def main(arguments: list[str] | None = None) -> int:
             )
     print(table.plain(reports))
     print(table.summary(reports))
+    known = reports
     if options.json is not None:
-        options.json.write_bytes(table.as_json(reports, options.seed))
+        former = table.from_json(options.json) if options.json.exists() else []
+        known = table.merged(former, reports, [name for name, _ in all_rows(options.seed)])
+        options.json.write_bytes(table.as_json(known))
     if options.page:
-        table.write_page(reports, f"python -m tests.faults --seed {options.seed}")
+        table.write_page(known)
     return 0 if reports and all(report.as_wanted for report in reports) else 1
 
 

@@ -3,12 +3,13 @@
 import os
 import platform
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from dataclasses import fields
 from pathlib import Path
 
 import orjson
 
 from tests.faults.run import Report
+from tests.faults.verdict import Findings
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
 BEGIN, END = "<!-- faults: begin -->", "<!-- faults: end -->"
@@ -70,20 +71,36 @@ def summary(reports: Sequence[Report]) -> str:
     )
 
 
-def as_json(reports: Sequence[Report], seed: int) -> bytes:
+def as_json(reports: Sequence[Report]) -> bytes:
     """Everything, for machines."""
-    document = {"seed": seed, "summary": summary(reports), "rows": [report.as_json() for report in reports]}
+    document = {"summary": summary(reports), "rows": [report.as_json() for report in reports]}
     return orjson.dumps(document, option=orjson.OPT_INDENT_2)
 
 
-def write_page(reports: Sequence[Report], command: str) -> None:
+def from_json(file: Path) -> list[Report]:
+    """The rows of a former run."""
+    names = {field.name for field in fields(Report)}
+    rows = [
+        {name: value for name, value in row.items() if name in names} for row in orjson.loads(file.read_bytes())["rows"]
+    ]
+    return [Report(**{**row, "findings": Findings(**row["findings"])}) for row in rows]
+
+
+def merged(former: Sequence[Report], now: Sequence[Report], order: Sequence[str]) -> list[Report]:
+    """Rows of two runs in the table's order; of a row that is in both, the newer."""
+    found = {report.name: report for report in (*former, *now)}
+    known = [found.pop(name) for name in order if name in found]
+    return [*known, *found.values()]
+
+
+def write_page(reports: Sequence[Report]) -> None:
     """Replace what stands between the markers."""
     text = PAGE.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     lines = [
         BEGIN,
-        f"{datetime.now(UTC):%Y-%m-%d}, `{command}`, {machine()}.",
+        f"{dates(reports)}, seed {', '.join(sorted({str(report.seed) for report in reports}))}, {machine()}.",
         f"{summary(reports)}.",
         "",
         f"| {' | '.join(HEAD)} |",
@@ -94,6 +111,12 @@ def write_page(reports: Sequence[Report], command: str) -> None:
         END,
     ]
     PAGE.write_text(before + "\n".join(lines) + after, encoding="utf-8")
+
+
+def dates(reports: Sequence[Report]) -> str:
+    """When the rows were run."""
+    days = sorted({report.day for report in reports})
+    return days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
 
 
 def machine() -> str:

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -102,6 +103,8 @@ class Report:
     name: str
     about: str
     mutant: str | None = None
+    seed: int = 0
+    day: str = field(default_factory=lambda: f"{datetime.now(UTC):%Y-%m-%d}")
     events: int = 0
     duplicates: int = 0
     late: int = 0

@@ -192,9 +192,9 @@ def test_the_table_equals_a_dictionary_also_where_slots_collide(seed: int) -> No
             table.forget_through(limit)
             model = {id_: pane for id_, pane in model.items() if pane > limit}
         assert table.size == len(model)
-    found = table.lookup(np.array(pool, np.uint64)).tolist()
+    found = table.lookup(np.array(pool, np.uint64))[0].tolist()
     assert found == [model.get(id_, ABSENT) for id_ in pool]
-    assert table.lookup(np.empty(0, np.uint64)).size == 0
+    assert table.lookup(np.empty(0, np.uint64))[0].size == 0
 
 
 def test_hashes_are_of_the_module_and_the_id_and_an_empty_id_is_none() -> None:
