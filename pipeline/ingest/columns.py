@@ -116,9 +116,13 @@ class Ingest:
 
     def _refuse_ids(self, rows: _Rows, rejects: list[tuple[int, PoisonRecord]]) -> None:
         """Refuse ids nobody should have to read; only those of modules not known yet are looked at."""
+        unknown = {event.module_id for event, code in zip(rows.events, rows.codes, strict=True) if code is None}
+        faults = {module_id: fault for module_id in unknown if (fault := id_fault(module_id)) is not None}
+        if not faults:
+            return
         keep: list[int] = []
-        for row, code in enumerate(rows.codes):
-            fault = id_fault(rows.events[row].module_id) if code is None else None
+        for row, event in enumerate(rows.events):
+            fault = faults.get(event.module_id)
             if fault is None:
                 keep.append(row)
             else:
