@@ -56,6 +56,10 @@ class Partial(NamedTuple):
     value: bytes
 
 
+# What a record costs besides its value until it is written: its object, its headers, and its encoded copy.
+RECORD_BYTES = 600
+
+
 @dataclass(slots=True)
 class Outbox:
     """Outputs since the last cut. `size_bytes` lets the shell flush early."""
@@ -68,17 +72,17 @@ class Outbox:
     def emit(self, record: Emitted) -> None:
         """Add an output record."""
         self.emitted.append(record)
-        self.size_bytes += len(record.value) + len(record.key)
+        self.size_bytes += len(record.value) + len(record.key) + RECORD_BYTES
 
     def reject(self, record: Rejected) -> None:
         """Add a late or dead letter."""
         self.rejected.append(record)
-        self.size_bytes += len(record.value or b"") + 256
+        self.size_bytes += len(record.value or b"") + RECORD_BYTES
 
     def forward(self, record: Forwarded) -> None:
         """Add a record to repartition."""
         self.forwarded.append(record)
-        self.size_bytes += len(record.value) + 64
+        self.size_bytes += len(record.value) + RECORD_BYTES
 
 
 @dataclass(frozen=True, slots=True)
