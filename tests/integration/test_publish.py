@@ -77,7 +77,7 @@ def test_every_line_arrives_once_in_its_order_where_its_module_belongs(broker: B
 
 
 def test_a_line_that_fits_in_no_batch_is_left_out_and_counted(broker: Broker) -> None:
-    large = b'{"module_id":"a","x":"' + b"x" * 200_000 + b'"}'
+    large = b'{"module_id":"a","x":"' + b"x" * 600_000 + b'"}'
     fits = b'{"module_id":"a","x":"' + b"x" * 100_000 + b'"}'
     done, found = asyncio.run(round_trip(settings_for(broker), [fits, large, fits, b"{}"]))
     assert (done.records, done.too_large) == (3, 1)
