@@ -39,7 +39,7 @@ def run_short(brokers: Brokers, seed: int, directory: Path) -> list[Report]:
     with ThreadPoolExecutor(len(rows)) as pool:
         found = list(pool.map(lambda row: Run(row, brokers, seed, directory)(), rows))
     for report in found:
-        report.seed = seed
+        report.seed, report.commit = seed, table.commit()
         tell(report)
     return found
 
@@ -56,7 +56,7 @@ def run_rows(brokers: Brokers, seed: int, directory: Path, only: Sequence[str] =
                 report = make(brokers, seed + number, directory)
             except (AssertionError, TimeoutError, RuntimeError) as error:
                 report = Report(name, "", failure=f"{type(error).__name__}: {error}")
-            report.seed = seed + number
+            report.seed, report.commit = seed + number, table.commit()
             found.append(report)
             tell(report)
             process = brokers.process

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import subprocess
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -98,9 +99,11 @@ def write_page(reports: Sequence[Report]) -> None:
     text = PAGE.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
+    seeds = ", ".join(sorted({str(report.seed) for report in reports}))
+    commits = ", ".join(sorted({report.commit for report in reports}))
     lines = [
         BEGIN,
-        f"{dates(reports)}, seed {', '.join(sorted({str(report.seed) for report in reports}))}, {machine()}.",
+        f"{dates(reports)}, seed {seeds}, commit {commits}, {machine()}.",
         f"{summary(reports)}.",
         "",
         f"| {' | '.join(HEAD)} |",
@@ -117,6 +120,13 @@ def dates(reports: Sequence[Report]) -> str:
     """When the rows were run."""
     days = sorted({report.day for report in reports})
     return days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
+
+
+def commit() -> str:
+    """What was run; `-dirty` when files differ from it."""
+    command = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
+    done = subprocess.run(command, cwd=PAGE.parent, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "not noted"
 
 
 def machine() -> str:

@@ -105,6 +105,7 @@ class Report:
     mutant: str | None = None
     seed: int = 0
     day: str = field(default_factory=lambda: f"{datetime.now(UTC):%Y-%m-%d}")
+    commit: str = "not noted"
     events: int = 0
     duplicates: int = 0
     late: int = 0
