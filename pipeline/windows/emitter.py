@@ -49,6 +49,8 @@ class Emitter:
         self._ticker = AlertTicker(alerts, state.windows)
         self._sealed_partials: dict[tuple[int, int], SystemPartial] = {}
         self._changed: set[tuple[int, int]] = set()
+        # What `refresh` looked at, for the partials of the same cut; nothing is applied in between.
+        self._views: dict[tuple[int, int], Sums] = {}
 
     @property
     def ticks(self) -> dict[str, int]:
@@ -121,8 +123,10 @@ class Emitter:
                 outdated |= (block.meta[at.EMITTED] > 0) & (block.meta[at.BEFORE] != before)
             codes = np.flatnonzero(outdated)
             if codes.size:
+                sums = state.sums_of(block) if sums is None else sums
+                self._views[(level, start)] = sums
                 status: WindowStatus = "corrected" if block.final else "provisional"
-                self._publish(block, sums or state.sums_of(block), codes, before, status, now_ms)
+                self._publish(block, sums, codes, before, status, now_ms)
             block.touched = False
             if not block.final and running is not None:
                 present = np.flatnonzero(block.meta[at.EMITTED])
@@ -141,13 +145,16 @@ class Emitter:
             if block is not None:
                 self._keep_partial(block, partials)
         self._changed.clear()
+        self._views.clear()
         self._sealed_partials = {}
         return [partials[key] for key in sorted(partials)]
 
     def _keep_partial(self, block: Block, partials: dict[tuple[int, int], SystemPartial]) -> None:
         state = self._state
         name = state.windows.sizes[block.level][0]
-        partial = partial_of(state.partition, name, block, state.sums_of(block), state.profiles)
+        sums = self._views.get((block.level, block.start_ms))
+        sums = state.sums_of(block) if sums is None else sums
+        partial = partial_of(state.partition, name, block, sums, state.profiles)
         if partial is not None:
             partials[(block.level, block.start_ms)] = partial
 
