@@ -170,8 +170,9 @@ class Task:
         self.suspended = False
         self.last_record_ms = wall_ms()
         self._stream_at_last_record = self.core.stream_ms
-        self._stop.clear()
-        self._flusher = asyncio.ensure_future(self._flush_loop())
+        if self._flusher is None:
+            self._stop.clear()
+            self._flusher = asyncio.ensure_future(self._flush_loop())
 
     async def suspend(self, timeout_s: float) -> None:
         """Stop processing and write what is owed.
