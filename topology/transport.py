@@ -162,6 +162,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             return
         self._flowing.clear()
         await self._stop_transition()
+        self._flowing.clear()
         await self.listener.revoked(set(revoked))
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
@@ -178,6 +179,8 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     async def _take_over(self, assigned: set[TP]) -> None:
         try:
             offsets = await self.listener.assigned(assigned)
+            # Before the seek: a span that arrives in between must not be dropped, for nothing would fetch it again.
+            self._flowing = set(offsets)
             await self._thread.read_from(offsets)
         except asyncio.CancelledError:
             raise
@@ -185,7 +188,6 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             if not self._ending:
                 self.listener.failed(error)
             return
-        self._flowing = set(offsets)
         self._changed.set()
 
     async def _stop_transition(self) -> None:
@@ -200,24 +202,26 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             if not self._flowing:
                 self._changed.clear()
                 await self._changed.wait()
-            flowing = self._flowing
             try:
-                spans = await self._thread.getmany(set(flowing), FETCH_WAIT_S)
+                spans = await self._thread.getmany(set(self._flowing), FETCH_WAIT_S)
             except ConsumerStoppedError:
                 return
             for tp, found in (spans or {}).items():
                 for span in found:
-                    await self._process(TP(*tp), span, flowing)
+                    await self._process(TP(*tp), span)
             await asyncio.sleep(0)
 
-    async def _process(self, tp: TP, span: Span, flowing: set[TP]) -> None:
+    async def _process(self, tp: TP, span: Span) -> None:
+        """Hand a span over, whenever it was fetched: the task goes by offsets, and takes only what follows its position.
+
+        A call that waited through a rebalance may bring what was fetched after it; dropped here, it would never come again.
+        """
         for piece in span.pieces(PIECE_RECORDS):
-            # A rebalance replaces the set: what was fetched before it is not ours to process any more.
-            if self._flowing is not flowing or tp not in flowing:
+            if tp not in self._flowing:
                 return
             back_to = await self.listener.batch(tp, piece)
             if back_to is not None:
-                if self._flowing is flowing:
+                if tp in self._flowing:
                     await self._thread.read_from({tp: back_to})
                 return
             await asyncio.sleep(0)
