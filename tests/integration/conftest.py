@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from confluent_kafka import KafkaException
 
-from tests.integration.kit import FIRST_SPANS, REAL_SPANS, Fleet, Json, json_values, real_lines
+from tests.integration.kit import FIRST_SPANS, REAL_SPANS, Fleet, Json, json_values, real_lines, until
 from topology.devbroker import Broker
 
 MakeFleet = Callable[..., Fleet]
@@ -16,7 +17,15 @@ MakeFleet = Callable[..., Fleet]
 def warm_broker(broker: Broker) -> Broker:
     """The broker after its first consumer group: until then workers rightly complain that there is no coordinator."""
     with Fleet(broker.bootstrap_servers, Path(), {}) as fleet:
-        fleet.committed(fleet.input)
+
+        def answered() -> bool:
+            try:
+                fleet.committed(fleet.input)
+            except (AssertionError, KafkaException):  # a broker that has just started is still loading its groups
+                return False
+            return True
+
+        until(answered, "a group coordinator")
     return broker
 
 

@@ -19,6 +19,7 @@ from topology.devbroker.process import KafkaProcess
 
 ADDRESS_VARIABLE = "MODPULSE_KAFKA__BOOTSTRAP_SERVERS"
 _GIVEN_DEADLINE_S = 15.0
+_START_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +68,15 @@ def _start(stack: contextlib.ExitStack, properties: Mapping[str, str], data_dir:
         kafka_libs()
     except ProviderUnavailableError as problem:
         raise ConfigError(_remedies(no_docker, str(problem))) from problem
-    process = stack.enter_context(KafkaProcess(properties=properties, data_dir=data_dir))
-    return Broker(process.bootstrap_servers, "maven", process)
+    for attempt in range(1, _START_ATTEMPTS + 1):
+        try:
+            process = stack.enter_context(KafkaProcess(properties=properties, data_dir=data_dir))
+        except BrokerUnavailable:  # its port may have been taken between being found free and being listened on
+            if attempt == _START_ATTEMPTS:
+                raise
+        else:
+            return Broker(process.bootstrap_servers, "maven", process)
+    raise AssertionError("unreachable: the last attempt returns or raises")
 
 
 def _remedies(no_docker: str, no_maven: str) -> str:
