@@ -9,7 +9,7 @@ from typing import Literal, get_args
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from pipeline.module_core import ModuleCore
-from pipeline.outputs import Cut, total_ledger
+from pipeline.outputs import Cut
 from pipeline.system.core import SystemCore
 from pipeline.task_core import TaskCore
 from schemas.state import Ledger
@@ -254,8 +254,3 @@ class Instruments:
                     gauge.remove(*labels)
         for key in [key for key in self._seen if key[1] == task]:
             del self._seen[key]
-
-
-def ledger_of(core: TaskCore) -> Ledger:
-    """The whole ledger of a task."""
-    return total_ledger(core.ledgers)
