@@ -1,5 +1,10 @@
 # modpulse: one image for every command; `run` (the worker) is the default.
 
+FROM rust:1-slim AS native
+WORKDIR /src
+COPY native native
+RUN cargo build --release --locked --offline --manifest-path native/Cargo.toml
+
 FROM python:3.11-slim AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m venv /opt/modpulse
@@ -10,6 +15,7 @@ RUN /opt/modpulse/bin/pip install --require-hashes -r requirements.lock
 COPY pyproject.toml README.md ./
 COPY schemas schemas
 COPY pipeline pipeline
+COPY --from=native /src/native/target/release/libmodpulse_native.so pipeline/
 COPY topology topology
 RUN /opt/modpulse/bin/pip install --no-deps --no-build-isolation . \
     && /opt/modpulse/bin/pip uninstall -y pip hatchling editables

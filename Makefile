@@ -14,6 +14,11 @@ UV := $(BIN)/uv
 PYTHONS ?= python3.11 python3 python3.12 python3.13 python3.14
 COMPILE := $(UV) pip compile -q --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --python-version 3.11
 
+# The compiled part is built where Rust is; without it everything works, at half the speed.
+CARGO ?= $(shell command -v cargo || ls $(HOME)/.cargo/bin/cargo 2>/dev/null)
+NATIVE := pipeline/libmodpulse_native.so
+NATIVE_DIR := .dev/native
+
 .PHONY: help demo test unit check format lock bench bench-smoke faults clean env
 
 help: ## Show this list
@@ -33,6 +38,11 @@ check: env ## Lint, formatting, types and the layering of the packages
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+ifneq ($(CARGO),)
+	@cd native && ! $(CARGO) fmt --version >/dev/null 2>&1 || $(CARGO) fmt --check
+	@cd native && ! $(CARGO) clippy --version >/dev/null 2>&1 || $(CARGO) clippy -q --locked --offline --all-targets --target-dir ../$(NATIVE_DIR) -- -D warnings
+	@cd native && $(CARGO) test -q --locked --offline --target-dir ../$(NATIVE_DIR) >/dev/null
+endif
 
 format: env ## Format the code and apply the linter's safe fixes
 	@$(BIN)/ruff check --fix
@@ -52,11 +62,24 @@ faults: env ## Kill, freeze and restart workers and broker for minutes, and coun
 	@$(BIN)/python -m tests.faults
 
 clean: ## Remove the environment, Kafka's jars and every cache
-	@rm -rf $(VENV) .dev build dist .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf $(NATIVE) $(VENV) .dev build dist .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-env: $(STAMP) ## Make or update .venv from the lock file
+env: $(STAMP) $(NATIVE) ## Make or update .venv from the lock file, and the compiled part where Rust is installed
 	@:
+
+ifneq ($(CARGO),)
+# A library that could not be built anew must not stay: it would be one of other sources.
+$(NATIVE): native/Cargo.toml native/Cargo.lock $(wildcard native/src/*.rs)
+	@echo "building $@ ..." >&2
+	@rm -f $@
+	@cd native && $(CARGO) build -q --release --locked --offline --target-dir ../$(NATIVE_DIR) \
+	  && cp "$$(ls ../$(NATIVE_DIR)/release/libmodpulse_native.{so,dylib} 2>/dev/null)" ../$@ \
+	  || echo "the compiled part could not be built; everything works without it, at half the speed" >&2
+else
+$(NATIVE):
+	@echo "no Rust (cargo) here: the compiled part is left out; everything works without it, at half the speed" >&2
+endif
 
 $(STAMP): requirements-dev.lock pyproject.toml | $(UV)
 	@echo "installing into $(VENV) ..." >&2

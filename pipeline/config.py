@@ -128,10 +128,15 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class CoreConfig:
-    """Everything the core of one task needs."""
+    """Everything the core of one task needs.
+
+    Attributes:
+        native: use the compiled part where it was built; the results are the same.
+    """
 
     windows: WindowConfig = field(default_factory=WindowConfig)
     health: HealthConfig = field(default_factory=HealthConfig)
     limits: Limits = field(default_factory=Limits)
     dedup: bool = True
     repartition: Literal["mismatch", "always"] = "mismatch"
+    native: bool = True

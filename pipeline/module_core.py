@@ -86,6 +86,11 @@ class ModuleCore:
         return self._state.modules
 
     @property
+    def one_by_one(self) -> int:
+        """Records that the compiled part left to the Python path; 0 where there is none."""
+        return self._ingest.one_by_one
+
+    @property
     def idle(self) -> bool:
         """Whether stream time is following the wall clock."""
         return self._idle

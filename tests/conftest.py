@@ -21,3 +21,12 @@ def broker() -> Iterator[Broker]:
         except ModpulseError as problem:
             raise pytest.fail.Exception(str(problem), pytrace=False) from None
         yield found
+
+
+@pytest.fixture(scope="module", params=["native", "python"])
+def both_ways(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Once with the compiled part (where it was built) and once without: the Python path stays complete."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "python":
+            patch.setattr("pipeline.ingest.plain.load_native", lambda: None)
+        yield

@@ -11,9 +11,11 @@ from typing import Literal
 from aiokafka import AIOKafkaConsumer, TopicPartition, codec, errors
 from aiokafka.admin import AIOKafkaAdminClient
 
+from pipeline.native import load_native
 from schemas.errors import BrokerUnavailable, ModpulseError
 from topology.broker_protocol import ClusterState, TopicState, describe_topics, quorum_time
 from topology.kafka_client import admin_client, client_options
+from topology.native_build import REMEDY
 from topology.settings import Settings, split_host_port
 from topology.topic_admin import TopicReport, inspect_topics
 
@@ -53,7 +55,7 @@ class Diagnosis:
 
 async def examine(settings: Settings) -> Diagnosis:
     """Ask everything; a broker that cannot be reached ends it with what was found until then."""
-    findings = [_codecs()]
+    findings = [_codecs(), _native(settings)]
     try:
         started = time.monotonic()
         async with admin_client(settings) as admin:
@@ -70,6 +72,19 @@ async def examine(settings: Settings) -> Diagnosis:
         check = "broker" if isinstance(error, BrokerUnavailable) else "access"
         return Diagnosis((*findings, Finding(check, "fail", text, remedy)), error)
     return Diagnosis(tuple(findings))
+
+
+def _native(settings: Settings) -> Finding:
+    if settings.native == "off":
+        return Finding("native", "warn", "the compiled part is switched off", 'set native = "auto"')
+    if load_native() is not None:
+        return Finding("native", "ok", "the compiled part is in use")
+    return Finding(
+        "native",
+        "fail" if settings.native == "require" else "warn",
+        "the compiled part was not built (or from other sources): half the throughput",
+        REMEDY,
+    )
 
 
 def _codecs() -> Finding:

@@ -2,16 +2,17 @@
 
 aiokafka makes a ConsumerRecord of 11 fields for each record, a third of what reading costs, and fetches nothing more until
 all of them were taken. Here a fetched piece is taken as it came, still compressed, and its batches are parsed when they are
-processed: the next fetch is under way meanwhile, the consumer's thread does nothing but I/O, and memory holds two fetches at
-most. A span also says from which offset to which it reaches, so that a reader can prove it missed nothing: records are
-skipped legitimately (transaction markers, compaction), batches never.
+processed (topology.record_batch): the next fetch is under way meanwhile, the consumer's thread does nothing but I/O, and
+memory holds two fetches at most. A span also says from which offset to which it reaches, so that a reader can prove it
+missed nothing: records are skipped legitimately (transaction markers, compaction), batches never.
 
 This is the one place that touches aiokafka's internals, for exactly the version in `SUPPORTED`.
 """
 
 import types
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, cast
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, Self, cast
 
 import aiokafka
 from aiokafka.consumer import consumer as consumer_module
@@ -19,8 +20,11 @@ from aiokafka.consumer import fetcher as fetcher_module
 from aiokafka.consumer.fetcher import READ_COMMITTED
 from aiokafka.errors import CorruptRecordException
 
-from pipeline.outputs import Header
+from pipeline.ingest.batch import Headers, RecordBatch, Timestamps
+from pipeline.ingest.plain import PlainScanner
+from pipeline.native import Native, PlainEvents
 from schemas.errors import ConfigError
+from topology.record_batch import RecordObjects, WireBatch, WireBatches
 
 SUPPORTED = "0.14.0"
 
@@ -30,67 +34,79 @@ if aiokafka.__version__ != SUPPORTED:
     )
 
 
-class _Lazy:
-    """A column of a span that is read for few records only."""
+class Records(Protocol):
+    """Parsed records in offset order."""
 
-    __slots__ = ("_records",)
+    def __len__(self) -> int:
+        """How many."""
 
-    def __init__(self, records: list[Any]) -> None:
-        self._records = records
-
-
-class SpanHeaders(_Lazy):
-    """Record headers by index."""
-
-    __slots__ = ()
-
-    def __getitem__(self, index: int, /) -> tuple[Header, ...]:
-        return tuple((name, value) for name, value in self._records[index].headers)
-
-
-class SpanTimestamps(_Lazy):
-    """Record timestamps (ms) by index."""
-
-    __slots__ = ()
-
-    def __getitem__(self, index: int, /) -> int:
-        return int(self._records[index].timestamp)
-
-
-class Piece:
-    """The parsed records of offsets [start, end), perhaps none."""
-
-    __slots__ = ("end", "records", "start")
-
-    def __init__(self, start: int, end: int, records: list[Any]) -> None:
-        self.start = start
-        self.end = end
-        self.records = records
+    def since(self, offset: int) -> Self:
+        """Those from an offset on."""
 
     @property
     def offsets(self) -> Sequence[int]:
         """Kafka offsets: a range where none is missing."""
-        records = self.records
-        first, last = records[0].offset, records[-1].offset
-        if last - first + 1 == len(records):
-            return range(first, last + 1)
-        return [record.offset for record in records]
 
     @property
-    def keys(self) -> list[bytes | None]:
+    def timestamps(self) -> Timestamps:
+        """Record timestamps (ms) by index."""
+
+    @property
+    def keys(self) -> Sequence[bytes | None]:
         """Record keys."""
-        return [record.key for record in self.records]
 
     @property
-    def values(self) -> list[bytes | None]:
+    def values(self) -> Sequence[bytes | None]:
         """Record values."""
-        return [record.value for record in self.records]
+
+    @property
+    def headers(self) -> Headers:
+        """Record headers by index."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """The parsed records of offsets [start, end), perhaps none.
+
+    Attributes:
+        plain: what the compiled part made of the values, if it was asked to; belongs to exactly these records.
+    """
+
+    start: int
+    end: int
+    records: Records
+    plain: PlainEvents | None = None
+
+    @property
+    def offsets(self) -> Sequence[int]:
+        """Kafka offsets: a range where none is missing."""
+        return self.records.offsets
+
+    @property
+    def keys(self) -> Sequence[bytes | None]:
+        """Record keys."""
+        return self.records.keys
+
+    @property
+    def values(self) -> Sequence[bytes | None]:
+        """Record values."""
+        return self.records.values
 
     def since(self, offset: int) -> "Piece":
         """The part that begins at an offset."""
         if offset <= self.start:
             return self
-        return Piece(offset, max(self.end, offset), [record for record in self.records if record.offset >= offset])
+        return Piece(offset, max(self.end, offset), self.records.since(offset))
+
+    def scanned(self, scanner: PlainScanner) -> "Piece":
+        """The same, with its plain events read."""
+        return replace(self, plain=scanner.scan(self.keys, self.values)) if len(self.records) else self
+
+    def batch(self, topic: str, partition: int, *, forwarded: bool = False) -> RecordBatch:
+        """The records as the core takes them."""
+        records = self.records
+        columns = (records.offsets, records.timestamps, records.keys, records.values, records.headers)
+        return RecordBatch(topic, partition, *columns, forwarded, self.plain)
 
 
 class Span:
@@ -108,25 +124,49 @@ class Span:
         self._batches = batches
         self._check_crcs = check_crcs
 
-    def pieces(self, least_records: int) -> Iterator[Piece]:
+    def pieces(self, least_records: int, native: Native | None = None) -> Iterator[Piece]:
         """Parse batch by batch, and give out whenever at least so many records are there; every offset is in one piece.
 
+        Args:
+            least_records: of every piece but the last, and but those where the kind of batches changes.
+            native: the compiled part, to find records by position.
+
         Raises:
-            CorruptRecordException: a batch fails its CRC.
+            CorruptRecordException: a batch fails its CRC, or is not what its header says.
         """
-        begin, taken = self.start, []
+        begin, end = self.start, self.start
+        taken: list[Records] = []
         for batch in self._batches:
-            if self._check_crcs and not batch.validate_crc():
-                raise CorruptRecordException(f"CRC mismatch in the batch at offset {batch.base_offset}")
-            records = list(batch)
-            if records and records[0].offset < begin:
-                records = [record for record in records if record.offset >= begin]
-            taken += records
-            if len(taken) >= least_records:
-                yield Piece(begin, batch.next_offset, taken)
-                begin, taken = batch.next_offset, []
+            records = self._parse(batch, native).since(begin)
+            if taken and type(records) is not type(taken[0]):
+                yield Piece(begin, end, _join(taken))
+                begin, taken = end, []
+            taken.append(records)
+            end = batch.next_offset
+            if sum(map(len, taken)) >= least_records:
+                yield Piece(begin, end, _join(taken))
+                begin, taken = end, []
         if taken or begin < self.end:
-            yield Piece(begin, self.end, taken)
+            yield Piece(begin, self.end, _join(taken))
+
+    def _parse(self, batch: Any, native: Native | None) -> Records:
+        if self._check_crcs and not batch.validate_crc():
+            raise CorruptRecordException(f"CRC mismatch in the batch at offset {batch.base_offset}")
+        if not isinstance(batch, WireBatch):
+            return RecordObjects(list(batch))
+        if native is None:
+            try:
+                return RecordObjects(batch.objects())
+            except UnicodeDecodeError:  # a header's name; aiokafka cannot read such a record
+                pass
+        return batch.rows(native)
+
+
+def _join(parts: list[Any]) -> Records:
+    if not parts:
+        return RecordObjects([])
+    joined: Records = type(parts[0]).join(parts)
+    return joined
 
 
 class _SpanRecords(fetcher_module.PartitionRecords):  # type: ignore[misc]
@@ -189,7 +229,10 @@ def _rebind(function: object, **names: object) -> Callable[..., Any]:
 
 class _SpanFetcher(fetcher_module.Fetcher):  # type: ignore[misc]
     _proc_fetch_request = _rebind(
-        fetcher_module.Fetcher._proc_fetch_request, PartitionRecords=_SpanRecords, FetchResult=_SpanResult
+        fetcher_module.Fetcher._proc_fetch_request,
+        MemoryRecords=WireBatches,
+        PartitionRecords=_SpanRecords,
+        FetchResult=_SpanResult,
     )
     fetched_records = _rebind(fetcher_module.Fetcher.fetched_records, FetchResult=_SpanResult)
 

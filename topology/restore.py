@@ -77,7 +77,7 @@ async def read_changelog(options: Mapping[str, Any], topic: str, partition: int)
 
 
 def _take(state: dict[bytes, bytes], piece: Piece) -> int:
-    keys, values = piece.keys, piece.values
+    keys, values = list(piece.keys), list(piece.values)
     if None not in values and None not in keys:
         state.update(zip(keys, values, strict=True))  # type: ignore[arg-type]
         return len(keys)

@@ -10,12 +10,11 @@ import msgspec
 import structlog
 from aiokafka import TopicPartition
 
-from pipeline.ingest.batch import RecordBatch
 from pipeline.outputs import Cut, StateRecord
 from pipeline.task_core import TaskCore
 from schemas.errors import BrokerUnavailable, StateLost
 from schemas.state import POSITION_KEY, unpack_position
-from topology.fetch import Piece, SpanHeaders, SpanTimestamps
+from topology.fetch import Piece
 from topology.instruments import Instruments
 from topology.restore import Restored, check_not_behind, check_not_cut, committed_offsets, read_changelog
 from topology.settings import Settings
@@ -213,18 +212,9 @@ class Task:
         if piece.end <= position:
             return None
         piece = piece.since(position)
-        if piece.records:
+        if len(piece.records):
             now_ms = wall_ms()
-            batch = RecordBatch(
-                topic,
-                self.spec.partition,
-                piece.offsets,
-                SpanTimestamps(piece.records),
-                piece.keys,
-                piece.values,
-                SpanHeaders(piece.records),
-                topic == self.spec.forwarded,
-            )
+            batch = piece.batch(topic, self.spec.partition, forwarded=topic == self.spec.forwarded)
             with self._instruments.processing(self.spec.name):
                 self.core.apply(batch, now_ms)
             self.last_record_ms = now_ms

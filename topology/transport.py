@@ -6,7 +6,8 @@ replaces; tests/integration/test_transport.py has a test for each. Everything th
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from typing import Any, Protocol
 
@@ -17,6 +18,7 @@ from faust.app.base import BootStrategy
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from pipeline.ingest.plain import PlainScanner
 from schemas.errors import ConfigError
 from topology.assignor import make_assignor
 from topology.fetch import Piece, Span, SpanConsumer
@@ -45,6 +47,18 @@ class Listener(Protocol):
 
     def failed(self, error: BaseException) -> None:
         """Reading cannot go on."""
+
+
+_Parsed = tuple[TP, Span, Piece]
+
+
+def _pieces(spans: Mapping[Any, list[Span]], scanners: Mapping[str, PlainScanner]) -> Iterator[_Parsed]:
+    """Parse a fetch, piece by piece, and read the plain events of the topics that hold some."""
+    for tp, found in spans.items():
+        scanner = scanners.get(tp.topic)
+        for span in found:
+            for piece in span.pieces(PIECE_RECORDS, None if scanner is None else scanner.native):
+                yield TP(*tp), span, piece if scanner is None else piece.scanned(scanner)
 
 
 class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
@@ -197,33 +211,40 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         self._transition = None
 
     async def pump(self) -> None:
-        """Read and hand over until cancelled. Backpressure is this loop's await: nothing is buffered in between."""
-        while True:
-            if not self._flowing:
-                self._changed.clear()
-                await self._changed.wait()
-            try:
-                spans = await self._thread.getmany(set(self._flowing), FETCH_WAIT_S)
-            except ConsumerStoppedError:
-                return
-            for tp, found in (spans or {}).items():
-                for span in found:
-                    await self._process(TP(*tp), span)
-            await asyncio.sleep(0)
+        """Read and hand over until cancelled. Backpressure is this loop's await: one parsed piece is held ahead, no more."""
+        parser = ThreadPoolExecutor(1, thread_name_prefix="parse")
+        try:
+            while True:
+                if not self._flowing:
+                    self._changed.clear()
+                    await self._changed.wait()
+                try:
+                    spans = await self._thread.getmany(set(self._flowing), FETCH_WAIT_S)
+                except ConsumerStoppedError:
+                    return
+                await self._process(_pieces(spans or {}, self.transport.scanners), parser)
+                await asyncio.sleep(0)
+        finally:
+            parser.shutdown(wait=False, cancel_futures=True)
 
-    async def _process(self, tp: TP, span: Span) -> None:
-        """Hand a span over, whenever it was fetched: the task goes by offsets, and takes only what follows its position.
+    async def _process(self, pieces: Iterator[_Parsed], parser: ThreadPoolExecutor) -> None:
+        """Hand pieces over while the next one is parsed: without the interpreter's lock, where the compiled part does it.
 
-        A call that waited through a rebalance may bring what was fetched after it; dropped here, it would never come again.
+        Pieces go over whenever they were fetched, for the task goes by offsets, and takes only what follows its position. A
+        fetch that waited through a rebalance may bring what came after it; dropped here, it would never come again.
         """
-        for piece in span.pieces(PIECE_RECORDS):
-            if tp not in self._flowing:
-                return
-            back_to = await self.listener.batch(tp, piece)
-            if back_to is not None:
-                if tp in self._flowing:
-                    await self._thread.read_from({tp: back_to})
-                return
+        loop = asyncio.get_running_loop()
+        left: Span | None = None
+        ahead = loop.run_in_executor(parser, next, pieces, None)
+        while (parsed := await ahead) is not None:
+            tp, span, piece = parsed
+            ahead = loop.run_in_executor(parser, next, pieces, None)
+            if span is not left and tp in self._flowing:
+                back_to = await self.listener.batch(tp, piece)
+                if back_to is not None:
+                    left = span
+                    if tp in self._flowing:
+                        await self._thread.read_from({tp: back_to})
             await asyncio.sleep(0)
 
     async def perform_seek(self) -> None:
@@ -249,6 +270,9 @@ class BatchTransport(driver.Transport):  # type: ignore[misc]
         self.settings = settings
         self.client_options = client_options
         self.listener = listener
+        scanner = PlainScanner.of(settings.core())
+        topics = (settings.topics.module_log_events, settings.repartition_topic)
+        self.scanners = {} if scanner is None else dict.fromkeys(topics, scanner)
 
 
 class _Boot(BootStrategy):  # type: ignore[misc]

@@ -7,9 +7,8 @@ from aiokafka import TopicPartition
 
 from bench.programs.reading import run_on_pieces
 from pipeline.config import CoreConfig, WindowConfig
-from pipeline.ingest.batch import RecordBatch
 from pipeline.module_core import ModuleCore
-from topology.fetch import Piece, SpanHeaders, SpanTimestamps
+from topology.fetch import Piece
 from topology.task import wall_ms
 
 _NEVER_MS = 10 * 86_400_000
@@ -22,12 +21,7 @@ def fold(partition: TopicPartition, piece: Piece) -> None:
     core = _cores.get(partition)
     if core is None:
         core = _cores[partition] = ModuleCore(_CONFIG, partition=partition.partition)
-    records = piece.records
-    timestamps, headers = SpanTimestamps(records), SpanHeaders(records)
-    core.apply(
-        RecordBatch(partition.topic, partition.partition, piece.offsets, timestamps, piece.keys, piece.values, headers),
-        wall_ms(),
-    )
+    core.apply(piece.batch(partition.topic, partition.partition), wall_ms())
 
 
 if __name__ == "__main__":

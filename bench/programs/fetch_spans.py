@@ -8,7 +8,7 @@ from topology.fetch import Piece
 
 def take(partition: TopicPartition, piece: Piece) -> None:
     """Touch every value."""
-    assert len(piece.values) == len(piece.records)
+    assert len(list(piece.values)) == len(piece.records)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,14 @@
-"""A fetched batch of one source partition, as parallel lists in offset order."""
+"""A fetched batch of one source partition, as parallel columns in offset order."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, overload
 
+import numpy as np
+
+from pipeline.native import PlainEvents
 from pipeline.outputs import Header
+from pipeline.sketch.mapping import I8
 
 
 class Timestamps(Protocol):
@@ -28,36 +32,86 @@ class NoHeaders:
         return ()
 
 
+class Slices(Sequence[bytes | None]):
+    """Byte strings that lie in one buffer; each is copied out only when it is asked for.
+
+    Attributes:
+        buffer: what holds them. starts, sizes: int64 each, a size of -1 is None.
+    """
+
+    __slots__ = ("buffer", "sizes", "starts")
+
+    def __init__(self, buffer: bytes, starts: I8, sizes: I8) -> None:
+        self.buffer = buffer
+        self.starts = starts
+        self.sizes = sizes
+
+    def __len__(self) -> int:
+        return self.starts.size
+
+    @overload
+    def __getitem__(self, index: int) -> bytes | None: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Slices": ...
+    def __getitem__(self, index: int | slice) -> "bytes | Slices | None":
+        if isinstance(index, slice):
+            return Slices(self.buffer, self.starts[index], self.sizes[index])
+        start, size = int(self.starts[index]), int(self.sizes[index])
+        return None if size < 0 else self.buffer[start : start + size]
+
+    def __iter__(self) -> Iterator[bytes | None]:
+        buffer = self.buffer
+        for start, size in zip(self.starts.tolist(), self.sizes.tolist(), strict=True):
+            yield None if size < 0 else buffer[start : start + size]
+
+
+def join_slices(*columns: Sequence[bytes | None]) -> list[Slices]:
+    """The same columns in one buffer."""
+    joined = b"".join([value or b"" for column in columns for value in column])
+    slices, base = [], 0
+    for column in columns:
+        sizes = np.array([-1 if value is None else len(value) for value in column], np.int64)
+        ends = np.cumsum(np.maximum(sizes, 0)) + base
+        slices.append(Slices(joined, ends - np.maximum(sizes, 0), sizes))
+        base = int(ends[-1]) if ends.size else base
+    return slices
+
+
 @dataclass(frozen=True, slots=True)
 class RecordBatch:
     """Records of one topic partition, offsets rising; all columns have the same length.
 
     Attributes:
         forwarded: the batch comes from the repartition topic, so its keys are module ids already.
+        plain: what `PlainScanner.scan` made of it, where that was done ahead.
     """
 
     topic: str
     partition: int
     offsets: Sequence[int]
     timestamps: Timestamps
-    keys: list[bytes | None]
-    values: list[bytes | None]
+    keys: Sequence[bytes | None]
+    values: Sequence[bytes | None]
     headers: Headers
     forwarded: bool = False
+    plain: PlainEvents | None = None
 
     def __len__(self) -> int:
         return len(self.offsets)
 
     def part(self, low: int, high: int) -> "RecordBatch":
         """Records [low, high) of this batch."""
-        cut = slice(low, high)
+        return self.pick(range(low, min(high, len(self))))
+
+    def pick(self, indices: Sequence[int]) -> "RecordBatch":
+        """The records at these indices, rising."""
         return RecordBatch(
             self.topic,
             self.partition,
-            self.offsets[cut],
-            [self.timestamps[i] for i in range(low, min(high, len(self)))],
-            self.keys[cut],
-            self.values[cut],
-            [self.headers[i] for i in range(low, min(high, len(self)))],
+            [self.offsets[i] for i in indices],
+            [self.timestamps[i] for i in indices],
+            [self.keys[i] for i in indices],
+            [self.values[i] for i in indices],
+            [self.headers[i] for i in indices],
             self.forwarded,
         )

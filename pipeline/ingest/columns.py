@@ -15,9 +15,10 @@ from pipeline.ingest.batch import RecordBatch
 from pipeline.ingest.decode import decode_batch, good_indices
 from pipeline.ingest.identifiers import hash_ids, hash_text, id_fault
 from pipeline.ingest.modules import OTHER, OTHER_CODE, OTHER_KEY, Modules
+from pipeline.ingest.plain import PlainReader, PlainScanner
 from pipeline.outputs import Forwarded, Header, Outbox, Rejected
 from pipeline.sketch.mapping import F8, I8
-from pipeline.windows.columns import Columns
+from pipeline.windows.columns import Columns, join_columns
 from schemas.errors import PoisonRecord
 from schemas.events import MAX_GAUGE, ModuleLogEvent
 from schemas.state import Ledger
@@ -58,12 +59,19 @@ class _Rows:
 
 
 class Ingest:
-    """Decodes and validates batches of one task."""
+    """Decodes and validates batches of one task.
+
+    Attributes:
+        one_by_one: records that the compiled part left over.
+    """
 
     def __init__(self, config: CoreConfig, modules: Modules, partitions: int) -> None:
         self._config = config
         self._partitions = partitions
         self._modules = modules
+        self.one_by_one = 0
+        scanner = PlainScanner.of(config)
+        self._plain = None if scanner is None else PlainReader(scanner, config, modules)
 
     def columns(self, batch: RecordBatch, now_ms: int, ledger: Ledger, outbox: Outbox) -> Columns | None:
         """Turn a batch into columns; rejected and forwarded records go to the outbox and the ledger.
@@ -78,6 +86,17 @@ class Ingest:
             Columns, in offset order, or None when no event is left.
         """
         ledger.consumed += len(batch)
+        plain = None if self._plain is None else self._plain.columns(batch, now_ms)
+        if plain is None:
+            return self._read_one_by_one(batch, now_ms, ledger, outbox)
+        self.one_by_one += plain.rest.size
+        if not plain.rest.size:
+            return plain.columns
+        rest = self._read_one_by_one(batch.pick(plain.rest.tolist()), now_ms, ledger, outbox)
+        return join_columns([part for part in (plain.columns, rest) if part is not None])
+
+    def _read_one_by_one(self, batch: RecordBatch, now_ms: int, ledger: Ledger, outbox: Outbox) -> Columns | None:
+        """An object for each event: the definition of what is right, and the only way of reading what is not plain."""
         events, bad = decode_batch(batch, self._config.limits.max_record_bytes)
         indices = good_indices(len(batch), bad)
         rejects: list[tuple[int, PoisonRecord]] = bad

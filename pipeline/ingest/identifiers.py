@@ -46,8 +46,12 @@ def hash_ids(ids: Sequence[str | None], module_hashes: U8) -> tuple[U8, NDArray[
         texts = [text or "" for text in ids]
     # Digests joined and read as one array: cheaper than an int object for each.
     digests = b"".join(map(xxhash.xxh3_64_digest, map(str.encode, texts)))
-    raw = np.frombuffer(digests, ">u8").astype(np.uint64)
+    return mix_ids(np.frombuffer(digests, ">u8").astype(np.uint64), module_hashes), has_id
+
+
+def mix_ids(raw: U8, module_hashes: U8) -> U8:
+    """The hash of each (module, event id) pair from the hashes of both; never 0."""
     mixed = (raw ^ module_hashes) * _MULTIPLIER
     mixed ^= mixed >> np.uint64(32)
     mixed[mixed == 0] = 1
-    return mixed, has_id
+    return mixed

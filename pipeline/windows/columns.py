@@ -1,6 +1,8 @@
 """A batch of accepted events as columns, and how they are added to a base pane."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +56,35 @@ class Columns:
             None if self.ids is None else self.ids[where],
             None if self.has_id is None else self.has_id[where],
         )
+
+
+def join_columns(parts: Sequence[Columns]) -> Columns | None:
+    """Several parts of one batch as one, in offset order."""
+    if len(parts) < 2:
+        return parts[0] if parts else None
+    lengths = [len(part) for part in parts]
+    gauges = [_join([part.gauges[gauge] for part in parts], lengths, -1) for gauge in range(len(GAUGES))]
+    joined = Columns(
+        np.concatenate([part.codes for part in parts]),
+        np.concatenate([part.times for part in parts]),
+        np.concatenate([part.offsets for part in parts]),
+        np.concatenate([part.successes for part in parts]),
+        np.concatenate([part.response_ms for part in parts]),
+        (gauges[0], gauges[1], gauges[2]),
+        _join([part.cpu for part in parts], lengths, np.nan),
+        _join([part.ids for part in parts], lengths, 0),
+        _join([part.has_id for part in parts], lengths, fill=False),
+    )
+    return joined.take(np.argsort(joined.offsets, kind="stable"))
+
+
+def _join(columns: Sequence[Any], lengths: Sequence[int], fill: float) -> Any:
+    """Columns one after the other; one that is None is filled, and when all are None so is the answer."""
+    dtypes = [column.dtype for column in columns if column is not None]
+    if not dtypes:
+        return None
+    pairs = zip(columns, lengths, strict=True)
+    return np.concatenate([np.full(n, fill, dtypes[0]) if column is None else column for column, n in pairs])
 
 
 @dataclass(frozen=True, slots=True)

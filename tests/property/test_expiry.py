@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from pipeline.config import HealthProfile, Limits
 from tests.property.kit import START_MS, Event, Run, config_of, finals_of, fixed, last_of_each, split
 
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 EXPIRY_MS = 4_000
 
 

@@ -15,6 +15,8 @@ from schemas.state import POSITION_KEY
 from tests.property.kit import NOW_MS, START_MS, Event, Run, config_of, finals_of, fixed, last_of_each, split
 from tests.property.streams import configs, cut_places, streams
 
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 RULES = """
 [[rule]]
 name = "Errors"

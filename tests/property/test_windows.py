@@ -25,6 +25,8 @@ from tests.property.kit import (
 from tests.property.model import WindowModel, check_run
 from tests.property.streams import configs, cut_places, streams
 
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 
 def run_in_parts(config: CoreConfig, events: Sequence[Event], batches: Sequence[int], cut_every: int) -> Run:
     """Feed the events in some batches, cut now and then, and at the end cut everything."""

@@ -6,6 +6,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from pipeline.native import load_native
 from schemas.errors import BrokerUnavailable, ConfigError, StateLost, TaskFenced
 from topology.cli import exit_code, main
 
@@ -85,7 +86,11 @@ def test_an_unreachable_broker_ends_with_3_and_one_line(run: Run) -> None:
 def test_doctor_says_so_too(run: Run) -> None:
     code, out, _ = run("--set", "kafka.bootstrap_servers=127.0.0.1:1", "doctor", "--json")
     assert code == 3
-    assert [(one["check"], one["status"]) for one in orjson.loads(out)] == [("codecs", "ok"), ("broker", "fail")]
+    assert [(one["check"], one["status"]) for one in orjson.loads(out)] == [
+        ("codecs", "ok"),
+        ("native", "ok" if load_native() else "warn"),
+        ("broker", "fail"),
+    ]
 
 
 def test_no_message_carries_control_characters_to_the_terminal(run: Run) -> None:

@@ -17,6 +17,8 @@ from schemas.metrics import ModuleMetrics
 from tests.poison import AT_MS, GOOD_ODDITIES, POISON, GoodOddity, PoisonKind, raw
 from tests.property.kit import NOW_MS, START_MS, Event, Run, batch_of, config_of, last_of_each
 
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 CLOCK_MS = AT_MS + 60_000
 MODULE = b"checkout"
 Record = GoodOddity | PoisonKind

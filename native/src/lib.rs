@@ -1,0 +1,124 @@
+//! Kafka record batches and plain JSON events to columns, as fast as memory allows and without the interpreter's lock.
+//!
+//! Nothing is decided here. A record that is anything but plain is marked so, and the Python path, which is complete by
+//! itself and the definition of what is right, handles it. So this code may only ever be as strict as that one, or stricter.
+//!
+//! The boundary is C: arrays come from numpy, with their lengths; every function checks what it is given, catches panics and
+//! answers a number, negative when it failed. `ABI` changes with any signature, so that a stale library is not used.
+
+mod event;
+mod json;
+mod number;
+mod records;
+mod time;
+mod xxh3;
+
+use std::panic::{catch_unwind, AssertUnwindSafe};
+
+pub use event::{Columns, Limits, HAS_ID, KEY_DIFFERS, PLAIN, SUCCESS};
+pub use records::RecordRows;
+
+/// Changes with any signature or meaning below; the Python side refuses another one.
+pub const ABI: u32 = 1;
+
+/// A panic was caught.
+pub const PANICKED: i64 = -100;
+
+/// Which signatures this library has.
+#[no_mangle]
+pub extern "C" fn modpulse_abi() -> u32 {
+    ABI
+}
+
+unsafe fn view<'a, T>(pointer: *const T, len: usize) -> &'a [T] {
+    if len == 0 {
+        &[]
+    } else {
+        // SAFETY: the caller of the exported functions promises `len` values that live through the call.
+        unsafe { std::slice::from_raw_parts(pointer, len) }
+    }
+}
+
+unsafe fn view_mut<'a, T>(pointer: *mut T, len: usize) -> &'a mut [T] {
+    if len == 0 {
+        &mut []
+    } else {
+        // SAFETY: as `view`, and nobody else looks at them meanwhile.
+        unsafe { std::slice::from_raw_parts_mut(pointer, len) }
+    }
+}
+
+/// Find the records of one uncompressed record batch (format v2, without its header).
+///
+/// Answers how many records were found, or a negative `records::Fault`.
+///
+/// # Safety
+/// `bytes` holds `size` bytes; `rows` has room for `RECORD_FIELDS` x `count` integers.
+#[no_mangle]
+pub unsafe extern "C" fn modpulse_records(
+    bytes: *const u8,
+    size: usize,
+    base: i64,
+    count: usize,
+    rows: *mut i64,
+) -> i64 {
+    // SAFETY: promised by the caller.
+    let (bytes, rows) = unsafe { (view(bytes, size), view_mut(rows, count * records::FIELDS)) };
+    let found = catch_unwind(AssertUnwindSafe(|| records::find(bytes, base, count, &mut RecordRows::new(rows, count))));
+    match found {
+        Ok(Ok(())) => count as i64,
+        Ok(Err(fault)) => -(fault as i64),
+        Err(_) => PANICKED,
+    }
+}
+
+/// Read plain events into columns; answers the number of different module ids among them, or `PANICKED`.
+///
+/// # Safety
+/// `bytes` holds `size` bytes; each of the four span arrays and each column has `count` values (`gauges` three times that,
+/// `modules` twice: start and length of the first mention of each id).
+#[no_mangle]
+#[allow(clippy::too_many_arguments)]
+pub unsafe extern "C" fn modpulse_events(
+    bytes: *const u8,
+    size: usize,
+    count: usize,
+    values: *const i64,
+    value_sizes: *const i64,
+    keys: *const i64,
+    key_sizes: *const i64,
+    limits: *const Limits,
+    flags: *mut u8,
+    tokens: *mut i64,
+    times: *mut i64,
+    response_ms: *mut f64,
+    gauges: *mut i64,
+    cpu: *mut f64,
+    ids: *mut u64,
+    modules: *mut i64,
+) -> i64 {
+    // SAFETY: promised by the caller.
+    let (bytes, spans, limits, mut columns) = unsafe {
+        (
+            view(bytes, size),
+            event::Spans {
+                values: view(values, count),
+                value_sizes: view(value_sizes, count),
+                keys: view(keys, count),
+                key_sizes: view(key_sizes, count),
+            },
+            &*limits,
+            Columns {
+                flags: view_mut(flags, count),
+                tokens: view_mut(tokens, count),
+                times: view_mut(times, count),
+                response_ms: view_mut(response_ms, count),
+                gauges: view_mut(gauges, count * 3),
+                cpu: view_mut(cpu, count),
+                ids: view_mut(ids, count),
+                modules: view_mut(modules, count * 2),
+            },
+        )
+    };
+    catch_unwind(AssertUnwindSafe(|| event::read(bytes, &spans, limits, &mut columns) as i64)).unwrap_or(PANICKED)
+}

@@ -1,0 +1,142 @@
+"""The compiled part, where it was built (`native/`, docs/adr/0020): positions of records, and plain events as columns.
+
+It decides nothing. What it does not know for sure it leaves to the Python path, which is complete without it; tests hold
+one against the other. Called through ctypes, so the interpreter's lock is free meanwhile.
+"""
+
+import ctypes
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+LIBRARY = Path(__file__).with_name("libmodpulse_native.so")
+ABI = 1
+RECORD_FIELDS = 8
+PLAIN, SUCCESS, HAS_ID, KEY_DIFFERS = 1, 2, 4, 8
+_FAULTS = {
+    -1: "it ends inside a record",
+    -2: "the size of a record is not that of its parts",
+    -3: "bytes are left behind the last record",
+}
+
+I8 = NDArray[np.int64]
+
+
+class NativeLimits(ctypes.Structure):
+    """What makes an event too large to be plain."""
+
+    _fields_ = (
+        ("record_bytes", ctypes.c_int64),
+        ("labels", ctypes.c_int64),
+        ("label_key_chars", ctypes.c_int64),
+        ("label_value_chars", ctypes.c_int64),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PlainEvents:
+    """One row per record; a row means something only where `flags` holds `PLAIN`.
+
+    Attributes:
+        flags: `PLAIN`, `SUCCESS`, `HAS_ID`, `KEY_DIFFERS`.
+        tokens: index into `modules`, the different module ids in the order they come.
+        times: epoch ms. response_ms: finite, >= 0. gauges: shape (3, n), -1 where not sent. cpu: NaN where not sent.
+        ids: XXH3 of the event id.
+    """
+
+    flags: NDArray[np.uint8]
+    tokens: I8
+    times: I8
+    response_ms: NDArray[np.float64]
+    gauges: I8
+    cpu: NDArray[np.float64]
+    ids: NDArray[np.uint64]
+    modules: list[bytes]
+
+
+class Native:
+    """The functions of the library."""
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self._records = library.modpulse_records
+        self._records.restype = ctypes.c_int64
+        self._records.argtypes = (ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int64, ctypes.c_size_t, ctypes.c_void_p)
+        self._events = library.modpulse_events
+        self._events.restype = ctypes.c_int64
+        self._events.argtypes = (
+            ctypes.c_char_p,
+            ctypes.c_size_t,
+            ctypes.c_size_t,
+            *[ctypes.c_void_p] * 4,
+            ctypes.POINTER(NativeLimits),
+            *[ctypes.c_void_p] * 8,
+        )
+
+    def records(self, data: bytes, base: int, count: int) -> I8:
+        """Where the records of an uncompressed batch lie (Kafka's record format v2).
+
+        Args:
+            data: the records, without the header of the batch.
+            base: added to every position.
+            count: how many there must be; a record has at least 7 bytes.
+
+        Returns:
+            Shape (`RECORD_FIELDS`, count): offset delta, timestamp delta, key, key size, value, value size, headers, end.
+            A size of -1 is a null.
+
+        Raises:
+            ValueError: the bytes are not so many records.
+        """
+        if not 0 <= count <= len(data):
+            raise ValueError(f"{count} records in {len(data)} bytes")
+        rows = np.empty((RECORD_FIELDS, count), np.int64)
+        found = self._records(data, len(data), base, count, rows.ctypes.data)
+        if found != count:
+            raise ValueError(_FAULTS.get(found, f"code {found}"))
+        return rows
+
+    def events(self, data: bytes, values: tuple[I8, I8], keys: tuple[I8, I8], limits: NativeLimits) -> PlainEvents:
+        """Read the plain events among records.
+
+        Args:
+            data: what holds values and keys.
+            values: starts and sizes; a size of -1 is a null.
+            keys: likewise, of the same length.
+            limits: what is larger is not plain.
+
+        Raises:
+            RuntimeError: the library failed; a bug.
+        """
+        spans = [np.ascontiguousarray(column, np.int64) for column in (*values, *keys)]
+        count = spans[0].size
+        if any(column.shape != (count,) for column in spans):
+            raise ValueError("starts and sizes differ in length")
+        flags, tokens, times = np.empty(count, np.uint8), np.empty(count, np.int64), np.empty(count, np.int64)
+        response_ms, gauges, cpu = np.empty(count), np.empty((3, count), np.int64), np.empty(count)
+        ids, modules = np.empty(count, np.uint64), np.empty((2, count), np.int64)
+        columns: tuple[NDArray[Any], ...] = (flags, tokens, times, response_ms, gauges, cpu, ids, modules)
+        found = self._events(
+            data,
+            len(data),
+            count,
+            *(column.ctypes.data for column in spans),
+            ctypes.byref(limits),
+            *(column.ctypes.data for column in columns),
+        )
+        if found < 0:
+            raise RuntimeError(f"{LIBRARY.name} failed with code {found}; go on with `native = off` and report it")
+        names = [data[start : start + size] for start, size in modules[:, :found].T.tolist()]
+        return PlainEvents(flags, tokens, times, response_ms, gauges, cpu, ids, names)
+
+
+@cache
+def load_native(path: Path = LIBRARY) -> Native | None:
+    """The library, or None where it was not built, or was built from other sources than these."""
+    if not path.exists():
+        return None
+    library = ctypes.CDLL(str(path))
+    return Native(library) if library.modpulse_abi() == ABI else None
