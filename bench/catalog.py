@@ -75,17 +75,34 @@ PROGRAMS: tuple[Program, ...] = (
         verifies=True,
     ),
     Program(
+        "modpulse, no compiled part",
+        "modpulse",
+        worker_command,
+        'everything on, the Python path alone (`native = "off"`)',
+        settings={"MODPULSE_NATIVE": "off"},
+        verifies=True,
+    ),
+    Program(
         "fetch, aiokafka", "limit", _module("programs.fetch_records"), "plain aiokafka `getmany`, a ConsumerRecord each"
     ),
-    Program("fetch, spans", "limit", _module("programs.fetch_spans"), "the worker's own fetch, values taken"),
+    Program("fetch, spans", "limit", _module("programs.fetch_spans"), "aiokafka's batches without ConsumerRecords"),
     Program(
-        LIMIT, "limit", _module("programs.fetch_decode"), "the worker's own fetch and typed decoder: **the limit**"
+        LIMIT,
+        "limit",
+        _module("programs.fetch_decode"),
+        "the same, and an object for each event (msgspec): **the limit** of Python",
     ),
     Program(
         FOLD,
         "limit",
-        _module("programs.fetch_decode_fold"),
+        _module("programs.fetch_decode_fold", "python"),
         "the same and the core's arithmetic; no Faust, no dedup, nothing closed or written",
+    ),
+    Program(
+        "fetch + scan + fold",
+        "limit",
+        _module("programs.fetch_decode_fold", "native"),
+        "the same by way of the compiled part, in one thread",
     ),
     Program(
         "Kafka Streams, at least once",

@@ -8,6 +8,7 @@ import uvloop
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from bench.progress import Progress, Task
+from pipeline.native import Native
 from topology.fetch import Piece, Span, SpanConsumer
 from topology.settings.kafka import KafkaSettings
 from topology.transport import PIECE_RECORDS
@@ -36,19 +37,24 @@ async def fetches(
         await consumer.stop()
 
 
-def run_on_pieces(work: Callable[[TopicPartition, Piece], None]) -> None:
-    """Do this to every parsed piece of the input, as large as the worker's are, and report the progress."""
-    uvloop.run(_run(work))
+def run_on_pieces(work: Callable[[TopicPartition, Piece], None], native: Native | None = None) -> None:
+    """Do this to every parsed piece of the input, as large as the worker's are, and report the progress.
+
+    Args:
+        work: what is done.
+        native: the compiled part, to parse records with; without it they are aiokafka's objects.
+    """
+    uvloop.run(_run(work, native))
 
 
-async def _run(work: Callable[[TopicPartition, Piece], None]) -> None:
+async def _run(work: Callable[[TopicPartition, Piece], None], native: Native | None) -> None:
     task = Task.from_environment()
     progress = Progress(task.events)
     async for found in fetches(task, SpanConsumer):
         for partition, spans in found.items():
             for span in spans:
                 assert isinstance(span, Span)
-                for piece in span.pieces(PIECE_RECORDS):
+                for piece in span.pieces(PIECE_RECORDS, native):
                     work(partition, piece)
                     progress.add(len(piece.records))
                     await asyncio.sleep(0)

@@ -126,26 +126,27 @@ class Deduplicator:
         self._table.reserve(ids.size)
         known, slots = self._table.lookup(ids)
         duplicate: NDArray[np.bool_] = (known != ABSENT) & (known + self._keep_ms > streams)
-        if self._may_exceed(pane_ends):
-            self._one_by_one(ids, pane_ends, streams, known, duplicate, np.arange(ids.size))
-            return duplicate
         ordered = np.sort(ids)
         repeated = ordered[1:][ordered[1:] == ordered[:-1]]
-        again = np.isin(ids, repeated) if repeated.size else np.zeros(ids.size, np.bool_)
-        fresh = np.flatnonzero(~(duplicate | again))
+        one_by_one = np.isin(ids, repeated) if repeated.size else np.zeros(ids.size, np.bool_)
+        panes, pane_of, counts = np.unique(pane_ends, return_inverse=True, return_counts=True)
+        places = self._max_ids_per_pane - np.array([self._per_pane.get(pane, 0) for pane in panes.tolist()], np.int64)
+        if (counts > places).any():
+            # A pane that is full already remembers nothing more; which ids are the last to find a place in one that is nearly
+            # full depends on their order.
+            one_by_one |= ((counts > places) & (places > 0))[pane_of]
+            unremembered = (places <= 0)[pane_of] & ~(duplicate | one_by_one)
+            self.skipped += int(np.count_nonzero(unremembered))
+        else:
+            unremembered = np.zeros(ids.size, np.bool_)
+        fresh = np.flatnonzero(~(duplicate | one_by_one | unremembered))
         ends = pane_ends[fresh]
         self._table.insert_at(ids[fresh], ends, slots[fresh])
         for pane_end in np.unique(ends).tolist():
             self._note(ids[fresh[ends == pane_end]], pane_end)
-        if repeated.size:
-            self._one_by_one(ids, pane_ends, streams, known, duplicate, np.flatnonzero(again))
+        if one_by_one.any():
+            self._one_by_one(ids, pane_ends, streams, known, duplicate, np.flatnonzero(one_by_one))
         return duplicate
-
-    def _may_exceed(self, pane_ends: I8) -> bool:
-        panes, counts = np.unique(pane_ends, return_counts=True)
-        held = self._per_pane
-        rows = zip(panes.tolist(), counts.tolist(), strict=True)
-        return any(held.get(pane, 0) + count > self._max_ids_per_pane for pane, count in rows)
 
     def _one_by_one(
         self, ids: U8, pane_ends: I8, streams: I8, known: I8, duplicate: NDArray[np.bool_], chosen: I8

@@ -120,6 +120,7 @@ def test_programs_are_chosen_by_the_beginning_of_their_name() -> None:
     assert [program.name for program in chosen(["modpulse", "FLINK"])] == [
         "modpulse",
         "modpulse, dedup off",
+        "modpulse, no compiled part",
         "Flink, heap",
     ]
     assert chosen([]) == list(PROGRAMS)
