@@ -7,6 +7,7 @@
     |- StateLost              the changelog misses state the consumer group says was committed
     |- BrokerUnavailable      the broker cannot be reached (retriable)
     |- TaskFenced             another worker owns the partition now; this process must stop
+    |- DeadLetterLimitExceeded  too large a share of the input are dead letters; stop rather than drain it
 
 `retriable` tells the supervisor whether to wait and try again or to end the process (fail-stop).
 """
@@ -58,6 +59,14 @@ class BrokerUnavailable(ModpulseError):
     """The broker cannot be reached or did not answer in time."""
 
     retriable: ClassVar[bool] = True
+
+
+class DeadLetterLimitExceeded(ModpulseError):
+    """More than `limits.dead_letter_stop_ratio` of what a task consumed lately became dead letters.
+
+    Operator action: look at them (`modpulse dlq list`), mend the sender or the setting that refuses them, start the worker
+    again; it goes on from the last commit. What went to the dead letters before can be sent back with `modpulse dlq replay`.
+    """
 
 
 class TaskFenced(ModpulseError):

@@ -21,6 +21,7 @@ COMMANDS = (
     "generate",
     "publish",
     "replay",
+    "dlq",
     "doctor",
     "config",
     "schema",

@@ -42,6 +42,10 @@ Name = Literal[
     "modpulse_tasks",
     "modpulse_input_lost_records_total",
     "modpulse_rejected_records_total",
+    "modpulse_dead_letter_ratio",
+    "modpulse_dead_letter_alert",
+    "modpulse_native",
+    "modpulse_one_by_one_records_total",
 ]
 
 
@@ -153,6 +157,27 @@ METRICS: dict[Name, Metric] = {
         "Late and dead letters by reason.",
         "Look at the records on the dlq and late topics.",
     ),
+    "modpulse_dead_letter_ratio": Metric(
+        "gauge",
+        ("task",),
+        "Share of dead letters among the records processed within limits.dead_letter_window.",
+        "See docs/dead-letters.md.",
+    ),
+    "modpulse_dead_letter_alert": Metric(
+        "gauge",
+        ("task",),
+        "1 while that share is above limits.dead_letter_alert_ratio, of at least limits.dead_letter_min_records records.",
+        "`modpulse dlq list` says why: mend the sender, or the setting that refuses its events; then `modpulse dlq replay`.",
+    ),
+    "modpulse_native": Metric(
+        "gauge", (), "1 where the compiled part is in use.", "0: half as fast; build it, see docs/adr/0020-native.md."
+    ),
+    "modpulse_one_by_one_records_total": Metric(
+        "counter",
+        ("task",),
+        "Records the compiled part left to the Python path: new modules, bad or unusual records.",
+        "Near all records: producers write JSON in an unusual way (escapes, exponents); it costs half the throughput.",
+    ),
 }
 
 
@@ -213,6 +238,7 @@ class Instruments:
             self._raise_to("modpulse_overflowed_events_total", core.modules.overflowed, task)
             self._gauges["modpulse_remembered_ids"].labels(task).set(core.dedup.remembered)
             self._raise_to("modpulse_unremembered_ids_total", core.dedup.skipped, task)
+            self._raise_to("modpulse_one_by_one_records_total", core.one_by_one, task)
 
     def _raise_to(self, name: Name, value: int, *labels: str) -> None:
         """Bring a counter up to a total that is kept elsewhere; a total that restarted counts from there."""
@@ -238,6 +264,11 @@ class Instruments:
         """How far a task is behind."""
         self._gauges["modpulse_lag_records"].labels(task, topic).set(records)
 
+    def dead_letters(self, task: str, ratio: float, *, too_many: bool) -> None:
+        """The share of dead letters in the newest window."""
+        self._gauges["modpulse_dead_letter_ratio"].labels(task).set(ratio)
+        self._gauges["modpulse_dead_letter_alert"].labels(task).set(too_many)
+
     def rebalanced(self) -> None:
         """Partitions were assigned."""
         self._counters["modpulse_rebalances_total"].inc()
@@ -245,6 +276,10 @@ class Instruments:
     def tasks(self, count: int) -> None:
         """How many tasks are open."""
         self._gauges["modpulse_tasks"].set(count)
+
+    def native(self, *, in_use: bool) -> None:
+        """Whether the compiled part reads the input."""
+        self._gauges["modpulse_native"].set(in_use)
 
     def forget(self, task: str) -> None:
         """A task is not ours any more: its gauges would only mislead."""

@@ -15,9 +15,12 @@ STUCK_AFTER_S = 60.0
 class Probes:
     """A small HTTP server. Alive never depends on the broker: restarting all workers does not mend a broker."""
 
-    def __init__(self, registry: CollectorRegistry, not_ready: Callable[[], str | None]) -> None:
+    def __init__(
+        self, registry: CollectorRegistry, not_ready: Callable[[], str | None], warnings: Callable[[], list[str]]
+    ) -> None:
         self._registry = registry
         self._not_ready = not_ready
+        self._warnings = warnings
         self._turned = time.monotonic()
         self._runner: web.AppRunner | None = None
 
@@ -67,4 +70,7 @@ class Probes:
 
     async def _readyz(self, request: web.Request) -> web.Response:
         reason = self._not_ready()
-        return web.Response(text="ok\n") if reason is None else web.Response(status=503, text=reason + "\n")
+        if reason is not None:
+            return web.Response(status=503, text=reason + "\n")
+        # Said, but still ready: taking a worker away does not mend what senders send.
+        return web.Response(text="".join(f"{line}\n" for line in ("ok", *self._warnings())))

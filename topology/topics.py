@@ -4,7 +4,7 @@
 |---|---|---|
 | input, repartition, late, dead letters | delete | each record is an event of its own |
 | outputs with a window in their key | compact,delete | the newest revision of a key is enough; old windows end with retention |
-| health-status, changelogs | compact | the newest record of every key must stay for ever |
+| health-status, changelogs, replayed letters | compact | the newest record of every key must stay for ever |
 """
 
 from dataclasses import dataclass, field
@@ -74,6 +74,8 @@ def desired_topics(settings: Settings, input_partitions: int | None = None) -> t
         TopicSpec(settings.repartition_topic, tasks, _deleted(_EVENT_RETENTION_MS, **forwarded), exact=True),
         TopicSpec(settings.partials_topic, 1, _compacted_and_deleted(window_ms), exact=True),
         TopicSpec(settings.system_changelog_topic, 1, _changelog(), exact=True),
+        # Written by hand now and then, and read whole each time: one partition is one reader.
+        TopicSpec(settings.replayed_topic, 1, _changelog(), exact=True),
     )
     if topics.replication_factor < 3:
         return wanted

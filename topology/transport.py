@@ -271,7 +271,9 @@ class BatchTransport(driver.Transport):  # type: ignore[misc]
         self.client_options = client_options
         self.listener = listener
         scanner = PlainScanner.of(settings.core())
-        topics = (settings.topics.module_log_events, settings.repartition_topic)
+        topics = [settings.repartition_topic]
+        if settings.repartition != "always":  # else no event is taken in where it comes in first
+            topics.append(settings.topics.module_log_events)
         self.scanners = {} if scanner is None else dict.fromkeys(topics, scanner)
 
 

@@ -16,9 +16,11 @@ from pipeline.module_core import ModuleCore
 from pipeline.system.core import SystemCore
 from schemas.errors import BrokerUnavailable, ConfigError, ModpulseError, StateIncompatible, TaskFenced
 from topology.broker_protocol import describe_topics
+from topology.dead_letter_watch import DeadLetterWatch
 from topology.fetch import Piece
 from topology.instruments import Instruments
 from topology.kafka_client import admin_client, as_modpulse_error, client_options, connection_error
+from topology.native_build import check_native
 from topology.probes import Probes
 from topology.settings import Settings, split_host_port
 from topology.task import Task, TaskSpec, wall_ms
@@ -43,6 +45,7 @@ class Worker:
         self._rules = rules
         self._accept_state_loss = accept_state_loss
         self._config: CoreConfig = settings.core()
+        self._native = check_native(settings)
         self._options: dict[str, Any] = client_options(settings)
         self._partitions = 0
         self._tasks: dict[str, Task] = {}
@@ -55,7 +58,9 @@ class Worker:
         self._limits_due = 0.0
         self._overflowed: dict[str, int] = {}
         self.instruments = Instruments()
-        self.probes = Probes(self.instruments.registry, self._not_ready)
+        self._letters = DeadLetterWatch(settings.limits, self.instruments)
+        self.instruments.native(in_use=self._native)
+        self.probes = Probes(self.instruments.registry, self._not_ready, self._letters.warnings)
         self._consumer: BatchConsumer | None = None
 
     async def run(self) -> None:
@@ -66,7 +71,7 @@ class Worker:
         """
         host, port = split_host_port(self._settings.metrics.bind)
         await self.probes.start(host, port)
-        log.info("probes", listening=self.probes.addresses)
+        log.info("probes", listening=self.probes.addresses, native=self._native)
         try:
             await self._wait_for_broker()
             if not self._stopping.is_set():
@@ -177,7 +182,7 @@ class Worker:
         settings = self._settings
         topics = settings.topics
         outputs = (topics.module_metrics, topics.system_metrics, topics.module_alerts, topics.late, topics.dlq)
-        names = (topics.module_log_events, *settings.internal_topics, *outputs)
+        names = (topics.module_log_events, *settings.worker_topics, *outputs)
         async with admin_client(settings) as admin:
             state = await describe_topics(admin, names)
         missing = [name for name in names if name not in state.topics or not state.topics[name].partitions]
@@ -253,6 +258,7 @@ class Worker:
             await task.close()
             raise
         self._tasks[spec.name] = task
+        self._letters.opened(spec.name, task.core.ledgers)
 
     async def revoked(self, partitions: set[TP]) -> None:
         """Write what is owed. The tasks stay open: most rebalances give them back."""
@@ -275,13 +281,26 @@ class Worker:
     async def _drop(self, task: Task) -> None:
         await task.close()
         self._tasks.pop(task.spec.name, None)
+        self._letters.forget(task.spec.name)
         self.instruments.forget(task.spec.name)
 
     async def batch(self, partition: TP, piece: Piece) -> int | None:
         """Process a piece; see `Listener.batch`."""
         self.probes.turned()
         task = self._by_source.get(partition)
-        return None if task is None or task.suspended else await task.process(partition.topic, piece)
+        if task is None or task.suspended:
+            return None
+        back_to = await task.process(partition.topic, piece)
+        # It may have been given up while it was flushing.
+        if self._tasks.get(task.spec.name) is task and (
+            error := self._letters.exceeded(task.spec.name, task.core.ledgers)
+        ):
+            # The task goes first: not even a last flush may commit what it holds.
+            self._by_source = {source: owner for source, owner in self._by_source.items() if owner is not task}
+            del self._tasks[task.spec.name]
+            await self._drop(task)
+            raise error
+        return back_to
 
     def _not_ready(self) -> str | None:
         if not self._joined:
@@ -306,6 +325,8 @@ class Worker:
             if loop.time() >= self._limits_due:
                 self._limits_due = loop.time() + WARN_EVERY_S
                 self._warn_of_limits()
+                self._letters.remind()
+            self._letters.look(name for name in self._tasks if name != SYSTEM)
 
     def _warn_of_limits(self) -> None:
         """Say once a minute which limit was reached and by whom; the metrics have the numbers."""

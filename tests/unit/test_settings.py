@@ -273,7 +273,9 @@ def test_the_internal_topics_carry_the_application_id() -> None:
         "fleet-repartition",
         "fleet-system-partials",
         "fleet-system-changelog",
+        "fleet-dlq-replayed",
     )
+    assert set(settings.worker_topics) == set(settings.internal_topics) - {settings.replayed_topic}
 
 
 def test_nothing_of_the_surroundings_enters_unasked(monkeypatch: pytest.MonkeyPatch) -> None:

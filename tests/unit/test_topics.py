@@ -21,6 +21,7 @@ INTERNAL = {
     "modpulse-repartition": "delete",
     "modpulse-system-partials": "compact,delete",
     "modpulse-system-changelog": "compact",
+    "modpulse-dlq-replayed": "compact",
 }
 
 
@@ -35,7 +36,7 @@ def test_names_and_cleanup_policies_are_the_contracts() -> None:
 
 def test_a_topic_whose_records_must_stay_has_no_retention() -> None:
     kept = {name for name, spec in topics().items() if "retention.ms" not in spec.config}
-    assert kept == {"health-status", "modpulse-changelog", "modpulse-system-changelog"}
+    assert kept == {"health-status", "modpulse-changelog", "modpulse-system-changelog", "modpulse-dlq-replayed"}
 
 
 def test_internal_topics_follow_the_partitions_the_input_really_has() -> None:
@@ -46,6 +47,7 @@ def test_internal_topics_follow_the_partitions_the_input_really_has() -> None:
         "modpulse-repartition": 12,
         "modpulse-system-partials": 1,
         "modpulse-system-changelog": 1,
+        "modpulse-dlq-replayed": 1,
     }
     assert found["module-log-events"].partitions == 12
     assert found["module-metrics"].partitions == 4

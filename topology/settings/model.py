@@ -50,6 +50,8 @@ class Settings(BaseSettings):
     flush_interval: PositiveDurationMs = 1_000
     # Well-keyed events need no second hop; "always" is for fleets whose clients hash keys differently.
     repartition: Literal["mismatch", "always"] = "mismatch"
+    # The compiled part doubles the throughput and changes no result; "require" refuses to start where it was not built.
+    native: Literal["auto", "off", "require"] = "auto"
     kafka: KafkaSettings = KafkaSettings()
     topics: TopicSettings = TopicSettings()
     windows: WindowSettings = WindowSettings()
@@ -126,6 +128,7 @@ class Settings(BaseSettings):
             ),
             dedup=self.dedup.enabled,
             repartition=self.repartition,
+            native=self.native != "off",
         )
 
     @property
@@ -149,6 +152,21 @@ class Settings(BaseSettings):
         return f"{self.application_id}-system-changelog"
 
     @property
+    def replayed_topic(self) -> str:
+        """Which dead letters were replayed."""
+        return f"{self.application_id}-dlq-replayed"
+
+    @property
+    def replay_transactional_id(self) -> str:
+        """One for all replays of dead letters, so that a second one fences the first."""
+        return f"{self.application_id}-dlq-replay"
+
+    @property
+    def worker_topics(self) -> tuple[str, ...]:
+        """The internal topics a worker cannot do without."""
+        return (self.changelog_topic, self.repartition_topic, self.partials_topic, self.system_changelog_topic)
+
+    @property
     def internal_topics(self) -> tuple[str, ...]:
         """Every topic that is ours alone."""
-        return (self.changelog_topic, self.repartition_topic, self.partials_topic, self.system_changelog_topic)
+        return (*self.worker_topics, self.replayed_topic)

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from pipeline.config import Limits, WindowConfig
+from topology.dead_letter_breaker import BreakerConfig
 from topology.settings.units import (
     ByteSize,
     Count,
@@ -13,6 +14,7 @@ from topology.settings.units import (
     DurationMs,
     HostPort,
     PositiveDurationMs,
+    RatioOrOff,
     Switch,
     TopicName,
     WindowSizes,
@@ -123,6 +125,23 @@ class LimitSettings(_Section):
     max_open_windows: Count = Limits().max_open_windows
     # A flush of this size still fits in one transaction within a second.
     max_buffered_bytes: ByteSize = Limits().max_buffered_bytes
+    # One bad record in a hundred is a sender's bug, one in twenty a deployment gone wrong; `off` says nothing.
+    dead_letter_alert_ratio: RatioOrOff = 0.05
+    # Unset: never. A worker that stops helps nobody who still sends good events, so that is for you to decide.
+    dead_letter_stop_ratio: RatioOrOff = None
+    # Long enough to be no hiccup, short enough to notice a deployment while somebody still watches it.
+    dead_letter_window: PositiveDurationMs = 60_000
+    # Below that a single sender's bug is a large share.
+    dead_letter_min_records: Count = 1_000
+
+    def breaker(self) -> BreakerConfig:
+        """When dead letters are too many."""
+        return BreakerConfig(
+            alert_ratio=self.dead_letter_alert_ratio,
+            stop_ratio=self.dead_letter_stop_ratio,
+            window_ms=self.dead_letter_window,
+            min_records=self.dead_letter_min_records,
+        )
 
 
 class DedupSettings(_Section):

@@ -15,6 +15,7 @@ from topology.settings.units import format_duration, format_size
 _DURATIONS = {
     *("flush_interval", "session_timeout", "request_timeout", "transaction_timeout", "fetch_max_wait"),
     *("grace", "corrections", "idle_timeout", "max_future", "emit_interval", "module_expiry"),
+    "dead_letter_window",
 }
 _SIZES = {
     "fetch_max_bytes",

@@ -91,6 +91,19 @@ def parse_window_sizes(value: object) -> Sizes:
     return sizes
 
 
+def parse_ratio_or_off(value: object) -> float | None:
+    """A share from 0 to 1; None for `off`, `none` or nothing."""
+    if value is None or (isinstance(value, str) and value.strip().lower() in {"off", "none", ""}):
+        return None
+    try:
+        ratio = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else -1.0
+    except ValueError:
+        ratio = -1.0
+    if not 0 <= ratio <= 1:
+        raise ValueError("is not a ratio; write a number from 0 to 1 such as 0.05, or off")
+    return ratio
+
+
 def parse_host_port(value: str) -> str:
     """`host:port`, with an IPv6 address in brackets."""
     match = _HOST_PORT.fullmatch(value.strip())
@@ -142,6 +155,7 @@ def _positive(value: int) -> int:
 DurationMs = Annotated[int, BeforeValidator(parse_duration)]
 PositiveDurationMs = Annotated[int, BeforeValidator(parse_duration), AfterValidator(_positive)]
 ByteSize = Annotated[int, BeforeValidator(parse_size), Field(ge=1, le=2**31 - 1)]
+RatioOrOff = Annotated[float | None, BeforeValidator(parse_ratio_or_off)]
 Switch = Annotated[bool, BeforeValidator(parse_switch)]
 WindowSizes = Annotated[Sizes, BeforeValidator(parse_window_sizes)]
 HostPort = Annotated[str, AfterValidator(parse_host_port)]
