@@ -39,7 +39,19 @@ class Run:
         return code or 0, out, err
 
 
-COMMANDS = ["", "topics", "topics create", "config", "config show", "config check", "doctor", "schema show", "dlq", "dlq list", "dlq replay"]
+COMMANDS = [
+    "",
+    "topics",
+    "topics create",
+    "config",
+    "config show",
+    "config check",
+    "doctor",
+    "schema show",
+    "dlq",
+    "dlq list",
+    "dlq replay",
+]
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, "schema validate", "rules check"])
