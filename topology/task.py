@@ -15,6 +15,7 @@ from pipeline.task_core import TaskCore
 from schemas.errors import BrokerUnavailable, StateLost
 from schemas.state import POSITION_KEY, unpack_position
 from topology.fetch import Piece
+from topology.flush_pace import next_flush
 from topology.instruments import Instruments
 from topology.restore import Restored, check_not_behind, check_not_cut, committed_offsets, read_changelog
 from topology.settings import Settings
@@ -264,8 +265,10 @@ class Task:
         due = time.monotonic() + interval_s
         try:
             while not await self._stopped_before(due):
-                due = max(due + interval_s, time.monotonic())
+                began = time.monotonic()
                 await self.flush()
+                ended = time.monotonic()
+                due = next_flush(due, interval_s, ended, ended - began)
         except Exception as error:  # noqa: BLE001 - fail-stop: the worker ends with this error and resumes from the checkpoint
             self._failed(error)
 

@@ -90,7 +90,7 @@ class KafkaSettings(BaseModel):
     session_timeout: PositiveDurationMs = 45_000
     # Longer than a broker's failover (about 10 s), shorter than anybody's patience.
     request_timeout: PositiveDurationMs = 30_000
-    # 60 times the default flush_interval; an abandoned transaction blocks read_committed readers no longer than this.
+    # 300 times the default flush_interval; an abandoned transaction blocks read_committed readers no longer than this.
     transaction_timeout: PositiveDurationMs = 60_000
     # Kafka's own default: what one fetch of all partitions may hold in memory.
     fetch_max_bytes: ByteSize = 50 << 20
