@@ -55,7 +55,7 @@ class ModuleCore:
         self._state = TaskState(windows, partition, tree, modules, Profiles(config.health), Outbox())
         self._profiled = -1
         self._ingest = Ingest(config, modules, partitions)
-        self.dedup = Deduplicator(self._keep_ms, config.limits.max_dedup_ids_per_pane)
+        self.dedup = Deduplicator(self._keep_ms, config.limits.max_dedup_ids_per_pane, self._ingest.native)
         self.alerts = AlertMachine(rules, "module")
         self._emitter = Emitter(self._state, self.alerts)
         self._deleted: list[StateRecord] = []
@@ -221,6 +221,7 @@ class ModuleCore:
         if late and not block.final:
             block.final = True
             self._emitter.remember_chains(block)
+            block.dirty_meta.add(0)  # that it is final outlives a restart even when no record of it went out before
 
     def _advance(self, to_ms: int, now_ms: int) -> None:
         """Move stream time: close and seal what is due, oldest first."""

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 LIBRARY = Path(__file__).with_name("libmodpulse_native.so")
-ABI = 1
+ABI = 2
 RECORD_FIELDS = 8
 PLAIN, SUCCESS, HAS_ID, KEY_DIFFERS = 1, 2, 4, 8
 _FAULTS = {
@@ -24,6 +24,8 @@ _FAULTS = {
 }
 
 I8 = NDArray[np.int64]
+# Ids by slot (0: free), and the end of the pane of each.
+IdSlots = tuple[NDArray[np.uint64], I8]
 
 
 class NativeLimits(ctypes.Structure):
@@ -76,6 +78,19 @@ class Native:
             *[ctypes.c_void_p] * 8,
         )
 
+        self._look_up = library.modpulse_ids_look_up
+        self._look_up.restype = ctypes.c_int64
+        self._look_up.argtypes = (
+            *[ctypes.c_void_p] * 2,
+            ctypes.c_size_t,
+            ctypes.c_void_p,
+            ctypes.c_size_t,
+            ctypes.c_void_p,
+        )
+        self._insert = library.modpulse_ids_insert
+        self._insert.restype = ctypes.c_int64
+        self._insert.argtypes = (*[ctypes.c_void_p] * 2, ctypes.c_size_t, *[ctypes.c_void_p] * 2, ctypes.c_size_t)
+
     def records(self, data: bytes, base: int, count: int) -> I8:
         """Where the records of an uncompressed batch lie (Kafka's record format v2).
 
@@ -127,10 +142,39 @@ class Native:
             ctypes.byref(limits),
             *(column.ctypes.data for column in columns),
         )
-        if found < 0:
-            raise RuntimeError(f"{LIBRARY.name} failed with code {found}; go on with `native = off` and report it")
+        _check(found)
         names = [data[start : start + size] for start, size in modules[:, :found].T.tolist()]
         return PlainEvents(flags, tokens, times, response_ms, gauges, cpu, ids, names)
+
+    def look_up(self, table: IdSlots, ids: NDArray[np.uint64]) -> I8:
+        """The pane end (ms) of each id in a table (`pipeline.ingest.dedup.IdTable`), -1 where it is not there."""
+        ids = np.ascontiguousarray(ids, np.uint64)
+        found = np.empty(ids.size, np.int64)
+        slots = _slots_of(table)
+        _check(self._look_up(*slots, ids.ctypes.data, ids.size, found.ctypes.data))
+        return found
+
+    def insert(self, table: IdSlots, ids: NDArray[np.uint64], panes: I8) -> int:
+        """Put ids into a table that has room for them; answers how many were new. The last of equal ones stays."""
+        ids, panes = np.ascontiguousarray(ids, np.uint64), np.ascontiguousarray(panes, np.int64)
+        if ids.shape != panes.shape:
+            raise ValueError("ids and panes differ in length")
+        return _check(self._insert(*_slots_of(table), ids.ctypes.data, panes.ctypes.data, ids.size))
+
+
+def _slots_of(table: IdSlots) -> tuple[int, int, int]:
+    ids, panes = table
+    if ids.dtype != np.uint64 or panes.dtype != np.int64 or ids.shape != panes.shape or ids.size & (ids.size - 1):
+        raise ValueError("the arrays are no table of ids")
+    if not (ids.flags.c_contiguous and panes.flags.c_contiguous and ids.size):
+        raise ValueError("the arrays are no table of ids")
+    return ids.ctypes.data, panes.ctypes.data, ids.size
+
+
+def _check(answer: int) -> int:
+    if answer < 0:
+        raise RuntimeError(f"{LIBRARY.name} failed with code {answer}; go on with `native = off` and report it")
+    return answer
 
 
 @cache

@@ -7,6 +7,7 @@
 //! answers a number, negative when it failed. `ABI` changes with any signature, so that a stale library is not used.
 
 mod event;
+mod ids;
 mod json;
 mod number;
 mod records;
@@ -19,7 +20,7 @@ pub use event::{Columns, Limits, HAS_ID, KEY_DIFFERS, PLAIN, SUCCESS};
 pub use records::RecordRows;
 
 /// Changes with any signature or meaning below; the Python side refuses another one.
-pub const ABI: u32 = 1;
+pub const ABI: u32 = 2;
 
 /// A panic was caught.
 pub const PANICKED: i64 = -100;
@@ -121,4 +122,46 @@ pub unsafe extern "C" fn modpulse_events(
         )
     };
     catch_unwind(AssertUnwindSafe(|| event::read(bytes, &spans, limits, &mut columns) as i64)).unwrap_or(PANICKED)
+}
+
+/// Find ids in a table; answers 0, or `PANICKED`.
+///
+/// # Safety
+/// The table has `slots` values in both arrays, `slots` being a power of two; `ids` and `found` have `count`.
+#[no_mangle]
+pub unsafe extern "C" fn modpulse_ids_look_up(
+    table_ids: *mut u64,
+    table_panes: *mut i64,
+    slots: usize,
+    ids: *const u64,
+    count: usize,
+    found: *mut i64,
+) -> i64 {
+    // SAFETY: promised by the caller.
+    let (table, ids, found) = unsafe {
+        let table = ids::Table { ids: view_mut(table_ids, slots), panes: view_mut(table_panes, slots) };
+        (table, view(ids, count), view_mut(found, count))
+    };
+    catch_unwind(AssertUnwindSafe(|| table.look_up(ids, found))).map_or(PANICKED, |()| 0)
+}
+
+/// Put ids into a table that has room for them; answers how many were new, or `PANICKED`.
+///
+/// # Safety
+/// As `modpulse_ids_look_up`; `panes` has `count` values.
+#[no_mangle]
+pub unsafe extern "C" fn modpulse_ids_insert(
+    table_ids: *mut u64,
+    table_panes: *mut i64,
+    slots: usize,
+    ids: *const u64,
+    panes: *const i64,
+    count: usize,
+) -> i64 {
+    // SAFETY: promised by the caller.
+    let (mut table, ids, panes) = unsafe {
+        let table = ids::Table { ids: view_mut(table_ids, slots), panes: view_mut(table_panes, slots) };
+        (table, view(ids, count), view(panes, count))
+    };
+    catch_unwind(AssertUnwindSafe(|| table.insert(ids, panes) as i64)).unwrap_or(PANICKED)
 }

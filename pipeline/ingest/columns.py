@@ -62,7 +62,8 @@ class Ingest:
     """Decodes and validates batches of one task.
 
     Attributes:
-        one_by_one: records that the compiled part left over.
+        native: the compiled part, where it was built and is in use.
+        one_by_one: records that it left over.
     """
 
     def __init__(self, config: CoreConfig, modules: Modules, partitions: int) -> None:
@@ -71,6 +72,7 @@ class Ingest:
         self._modules = modules
         self.one_by_one = 0
         scanner = PlainScanner.of(config)
+        self.native = None if scanner is None else scanner.native
         self._plain = None if scanner is None else PlainReader(scanner, config, modules)
 
     def columns(self, batch: RecordBatch, now_ms: int, ledger: Ledger, outbox: Outbox) -> Columns | None:

@@ -8,7 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.ingest.identifiers import U8
+from pipeline.native import Native
 from pipeline.sketch.mapping import I8
+
+_ANYWHERE: I8 = np.empty(0, np.int64)  # the compiled part looks for the place by itself
 
 MIN_SLOTS = 1 << 10
 ABSENT = -1
@@ -17,11 +20,15 @@ MAX_LOAD = 0.7
 
 
 class IdTable:
-    """An open-addressing hash table in two arrays: id -> end of its pane (ms). All operations take whole batches."""
+    """An open-addressing hash table in two arrays: id -> end of its pane (ms). All operations take whole batches.
 
-    __slots__ = ("_ids", "_panes", "size")
+    The compiled part, where it is given, works on the same arrays.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_ids", "_native", "_panes", "size")
+
+    def __init__(self, native: Native | None = None) -> None:
+        self._native = native
         self._ids: U8 = np.zeros(MIN_SLOTS, np.uint64)
         self._panes: I8 = np.zeros(MIN_SLOTS, np.int64)
         self.size = 0
@@ -37,7 +44,9 @@ class IdTable:
             self._resize(self._ids.size * 2)
 
     def lookup(self, ids: U8) -> tuple[I8, I8]:
-        """The pane end of each id (or `ABSENT`), and the slot where it is or would be put."""
+        """The pane end of each id (or `ABSENT`), and the slot where to begin looking for its place."""
+        if self._native is not None:
+            return self._native.look_up((self._ids, self._panes), ids), _ANYWHERE
         found = np.full(ids.size, ABSENT, np.int64)
         mask = self._ids.size - 1
         slots = (ids & np.uint64(mask)).astype(np.int64)
@@ -56,10 +65,13 @@ class IdTable:
     def insert(self, ids: U8, panes: I8) -> None:
         """Remember ids (unique within the call); one that is there already gets the new pane."""
         self.reserve(ids.size)
-        self.insert_at(ids, panes, self.lookup(ids)[1])
+        self.insert_at(ids, panes, _ANYWHERE if self._native is not None else self.lookup(ids)[1])
 
     def insert_at(self, ids: U8, panes: I8, slots: I8) -> None:
         """As `insert`, at the slots `lookup` gave; nothing may have been reserved or inserted since."""
+        if self._native is not None:
+            self.size += self._native.insert((self._ids, self._panes), ids, panes)
+            return
         mask = self._ids.size - 1
         while ids.size:
             there = self._ids[slots]
@@ -95,10 +107,10 @@ class Deduplicator:
         skipped: ids not remembered because their pane had `max_ids_per_pane` already.
     """
 
-    def __init__(self, keep_ms: int, max_ids_per_pane: int) -> None:
+    def __init__(self, keep_ms: int, max_ids_per_pane: int, native: Native | None = None) -> None:
         self._keep_ms = keep_ms
         self._max_ids_per_pane = max_ids_per_pane
-        self._table = IdTable()
+        self._table = IdTable(native)
         self._per_pane: dict[int, int] = {}
         self._fresh: dict[int, list[U8]] = {}
         self._segments: dict[int, list[int]] = {}
@@ -141,7 +153,7 @@ class Deduplicator:
             unremembered = np.zeros(ids.size, np.bool_)
         fresh = np.flatnonzero(~(duplicate | one_by_one | unremembered))
         ends = pane_ends[fresh]
-        self._table.insert_at(ids[fresh], ends, slots[fresh])
+        self._table.insert_at(ids[fresh], ends, slots if slots is _ANYWHERE else slots[fresh])
         for pane_end in np.unique(ends).tolist():
             self._note(ids[fresh[ends == pane_end]], pane_end)
         if one_by_one.any():

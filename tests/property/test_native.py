@@ -268,6 +268,20 @@ def test_spans_that_lie_outside_the_buffer_are_not_read(native: Native) -> None:
         native.events(value, (starts, sizes), (starts[:1], sizes[:1]), scanner._limits)
 
 
+def test_arrays_that_are_no_table_are_refused(native: Native) -> None:
+    ids, panes = np.zeros(4, np.uint64), np.zeros(4, np.int64)
+    one, pane = np.ones(1, np.uint64), np.ones(1, np.int64)
+    for table in ((ids[:3], panes[:3]), (ids, panes[:2]), (ids[::2], panes[::2]), (ids[:0], panes[:0])):
+        with pytest.raises(ValueError, match="no table"):
+            native.look_up(table, one)
+        with pytest.raises(ValueError, match="no table"):
+            native.insert(table, one, pane)
+    with pytest.raises(ValueError, match="differ in length"):
+        native.insert((ids, panes), one, panes)
+    assert native.insert((ids, panes), one, pane) == 1
+    assert native.look_up((ids, panes), np.array([1, 2], np.uint64)).tolist() == [1, -1]
+
+
 def test_a_library_of_another_version_is_not_used(tmp_path: Path) -> None:
     assert load_native(tmp_path / "absent.so") is None
 

@@ -1,7 +1,7 @@
 """Duplicate suppression against a dictionary, record by record."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,10 +11,27 @@ from hypothesis import strategies as st
 
 from pipeline.ingest.dedup import ABSENT, MIN_SLOTS, Deduplicator, IdTable
 from pipeline.ingest.identifiers import hash_ids, hash_text
+from pipeline.native import Native, load_native
 from tests.property.kit import fixed
 
 PANE_MS = 10
 Item = tuple[int, int, int]  # id, event time, stream time
+
+
+@pytest.fixture(scope="module", autouse=True, params=["native", "python"])
+def way(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Every test with the compiled table (where it was built) and with numpy's."""
+    _WAY.append(load_native() if request.param == "native" else None)
+    yield
+    _WAY.pop()
+
+
+_WAY: list[Native | None] = []
+
+
+def tables() -> Native | None:
+    """What holds the ids in this test."""
+    return _WAY[-1]
 
 
 @dataclass
@@ -91,7 +108,7 @@ def test_any_batches_give_the_answers_of_a_dictionary_asked_record_by_record(
     items = stream_of(raw, keep_ms)
     model = DictModel(keep_ms, quota)
     expected = [model.is_duplicate(id_, pane_end_of(time), stream) for id_, time, stream in items]
-    dedup, found = Deduplicator(keep_ms, quota), []
+    dedup, found = Deduplicator(keep_ms, quota, tables()), []
     for part in parts_of(items, rng):
         found += judge(dedup, part)
         if rng.random() < 0.5:
@@ -109,7 +126,7 @@ def test_a_restart_from_the_segments_in_any_order_changes_no_answer(
     items = stream_of(raw, keep_ms)
     model = DictModel(keep_ms, 1_000)
     expected = [model.is_duplicate(id_, pane_end_of(time), stream) for id_, time, stream in items]
-    dedup, found, sequence = Deduplicator(keep_ms, 1_000), [], 0
+    dedup, found, sequence = Deduplicator(keep_ms, 1_000, tables()), [], 0
     log: dict[tuple[int, int], bytes] = {}
     for part in parts_of(items, rng):
         found += judge(dedup, part)
@@ -124,7 +141,7 @@ def test_a_restart_from_the_segments_in_any_order_changes_no_answer(
         assert dedup.drain(sequence) == []
         assert all(pane_end + keep_ms > stream for pane_end, _ in log), "the changelog forgets sealed panes"
         if rng.random() < 0.5:
-            dedup = Deduplicator(keep_ms, 1_000)
+            dedup = Deduplicator(keep_ms, 1_000, tables())
             keys = sorted(log)
             rng.shuffle(keys)
             for key in keys:
@@ -133,10 +150,10 @@ def test_a_restart_from_the_segments_in_any_order_changes_no_answer(
 
 
 def test_a_quota_is_taken_up_again_after_a_restart() -> None:
-    first = Deduplicator(100, 2)
+    first = Deduplicator(100, 2, tables())
     assert judge(first, [(1, 0, 0), (2, 1, 1), (3, 2, 2)]) == [False] * 3
     ((pane_end, sequence, ids),) = first.drain(9)
-    second = Deduplicator(100, 2)
+    second = Deduplicator(100, 2, tables())
     second.restore(pane_end, sequence, ids)
     assert judge(second, [(1, 0, 2), (2, 0, 2), (3, 0, 2), (4, 0, 2)]) == [True, True, False, False]
     assert (second.skipped, second.remembered) == (2, 2)
@@ -146,7 +163,7 @@ def test_a_quota_is_taken_up_again_after_a_restart() -> None:
 
 def test_an_id_beyond_the_quota_is_counted_each_time_also_within_one_batch() -> None:
     items = [(1, 0, 0), (2, 1, 1), (2, 2, 2)]
-    together, apart = Deduplicator(100, 1), Deduplicator(100, 1)
+    together, apart = Deduplicator(100, 1, tables()), Deduplicator(100, 1, tables())
     one_by_one = [judge(apart, [item])[0] for item in items]
     assert one_by_one == [False, False, False]
     assert judge(together, items) == one_by_one
@@ -155,14 +172,14 @@ def test_an_id_beyond_the_quota_is_counted_each_time_also_within_one_batch() -> 
 def test_an_id_comes_new_exactly_when_stream_time_reaches_the_end_of_its_pane_plus_the_time_kept() -> None:
     for stream, duplicate in ((29, True), (30, False), (31, False)):
         for together in (True, False):
-            dedup = Deduplicator(20, 100)
+            dedup = Deduplicator(20, 100, tables())
             items = [(7, 3, 3), (7, stream, stream)]
             answers = judge(dedup, items) if together else [judge(dedup, [item])[0] for item in items]
             assert answers == [False, duplicate]
 
 
 def test_memory_is_given_back_when_panes_are_sealed() -> None:
-    dedup, ids = Deduplicator(0, 10**6), iter(range(1, 10**6))
+    dedup, ids = Deduplicator(0, 10**6, tables()), iter(range(1, 10**6))
     largest = 0
     for pane in range(40):
         time = pane * PANE_MS
@@ -178,7 +195,7 @@ def test_memory_is_given_back_when_panes_are_sealed() -> None:
 @pytest.mark.parametrize("seed", range(2))
 def test_the_table_equals_a_dictionary_also_where_slots_collide(seed: int) -> None:
     rng = random.Random(seed)
-    table, model = IdTable(), dict[int, int]()
+    table, model = IdTable(tables()), dict[int, int]()
     # Many ids share their low bits, so they want the same slot whatever the size of the table.
     pool = [rng.choice((5, 6, 2**64 - 1)) % 2**16 + (rng.getrandbits(40) << 24) for _ in range(4_000)]
     pool = sorted({id_ % 2**64 or 1 for id_ in pool})

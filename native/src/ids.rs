@@ -1,0 +1,73 @@
+//! A hash table of event ids in two arrays that numpy owns: id (0: free) and the end of its pane.
+//!
+//! Open addressing with linear probing; the number of slots is a power of two and at least one of them is free. Ids are well-mixed
+//! hashes already, so their low bits are their home.
+
+/// The arrays.
+pub struct Table<'a> {
+    /// Ids by slot, 0 where the slot is free.
+    pub ids: &'a mut [u64],
+    /// End of the pane by slot.
+    pub panes: &'a mut [i64],
+}
+
+impl Table<'_> {
+    /// The slot that holds an id, or the free one where it belongs.
+    #[inline]
+    fn slot(&self, id: u64) -> usize {
+        let mask = self.ids.len() - 1;
+        let mut slot = id as usize & mask;
+        // As many looks as there are slots: a table without a free one must not become an endless loop.
+        for _ in 0..=mask {
+            if self.ids[slot] == id || self.ids[slot] == 0 {
+                break;
+            }
+            slot = (slot + 1) & mask;
+        }
+        slot
+    }
+
+    /// The pane end of each id, or -1.
+    pub fn look_up(&self, ids: &[u64], found: &mut [i64]) {
+        for (id, found) in ids.iter().zip(found) {
+            let slot = self.slot(*id);
+            *found = if self.ids[slot] == *id { self.panes[slot] } else { -1 };
+        }
+    }
+
+    /// Remember ids; one that is there already gets the new pane. Answers how many were not there.
+    pub fn insert(&mut self, ids: &[u64], panes: &[i64]) -> usize {
+        let mut new = 0;
+        for (id, pane) in ids.iter().zip(panes) {
+            let slot = self.slot(*id);
+            new += usize::from(self.ids[slot] != *id);
+            self.ids[slot] = *id;
+            self.panes[slot] = *pane;
+        }
+        new
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Table;
+
+    #[test]
+    fn ids_that_collide_are_all_found() {
+        let (mut ids, mut panes) = (vec![0; 8], vec![0; 8]);
+        let mut table = Table { ids: &mut ids, panes: &mut panes };
+        assert_eq!(table.insert(&[7, 15, 23, 1], &[1, 2, 3, 4]), 4);
+        assert_eq!(table.insert(&[15], &[9]), 0);
+        let mut found = [0; 6];
+        table.look_up(&[7, 15, 23, 1, 31, 2], &mut found);
+        assert_eq!(found, [1, 9, 3, 4, -1, -1]);
+    }
+
+    #[test]
+    fn a_full_table_is_no_endless_loop() {
+        let (mut ids, mut panes) = (vec![1, 2], vec![5, 6]);
+        let mut found = [0];
+        Table { ids: &mut ids, panes: &mut panes }.look_up(&[3], &mut found);
+        assert_eq!(found, [-1]);
+    }
+}
