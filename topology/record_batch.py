@@ -280,8 +280,8 @@ class _Headers:
         found: list[Header] = []
         for _ in range(reader.varint()):
             name, value = reader.field(), reader.field()
-            # A name that is not UTF-8 must not stop a worker; no other bytes are changed.
-            found.append(((name or b"").decode(errors="replace"), value))
+            # A name that is not UTF-8 must not stop a worker; its odd bytes become text that still tells them.
+            found.append(((name or b"").decode(errors="backslashreplace"), value))
         return tuple(found)
 
 

@@ -11,10 +11,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from confluent_kafka import KafkaException
+
 from tests.faults import report as table
 from tests.faults.broker import Brokers, own_broker
+from tests.faults.outcome import Report
 from tests.faults.rows import all_rows, short_rows
-from tests.faults.run import Report, Run
+from tests.faults.run import Run
 
 SEED = 20_261
 MUTANT_LINES = 3
@@ -47,16 +50,17 @@ def run_short(brokers: Brokers, seed: int, directory: Path) -> list[Report]:
 def run_rows(brokers: Brokers, seed: int, directory: Path, only: Sequence[str] = (), again: int = 1) -> list[Report]:
     """The rows one after the other; with `only`, those whose name holds one of the texts."""
     found: list[Report] = []
-    for name, make in all_rows(seed):
-        if only and not any(text.lower() in name.lower() for text in only):
-            continue
-        for number in range(again):
-            say(f"... {name}")
+    # A plan belongs to its seed: the same number alone must repeat it.
+    for rows in zip(*(all_rows(seed + number) for number in range(again)), strict=True):
+        for number, (name, make) in enumerate(rows, seed):
+            if only and not any(text.lower() in name.lower() for text in only):
+                continue
+            say(f"... {name}, seed {number}")
             try:
-                report = make(brokers, seed + number, directory)
-            except (AssertionError, TimeoutError, RuntimeError) as error:
+                report = make(brokers, number, directory)
+            except (AssertionError, TimeoutError, RuntimeError, KafkaException) as error:
                 report = Report(name, "", failure=f"{type(error).__name__}: {error}")
-            report.seed, report.commit = seed + number, table.commit()
+            report.seed, report.commit = number, table.commit()
             found.append(report)
             tell(report)
             process = brokers.process

@@ -184,6 +184,12 @@ class Worker:
         return [str(task) for task in said[-1]] if said and isinstance(said[-1], list) else None
 
     @property
+    def assignments(self) -> int:
+        """How often it was told its tasks; once when nothing happens."""
+        logs = self.log.parent.glob(f"worker-{self.number}-*.log")
+        return sum(log.read_bytes().count(b'"event":"assigned"') for log in logs)
+
+    @property
     def phase(self) -> str:
         """What it is doing, by its log."""
         events = [str(line.get("event")) for line in self.lines()]

@@ -17,8 +17,9 @@ from confluent_kafka.admin import (
 
 from tests.faults.broker import Brokers
 from tests.faults.crew import PRODUCT, Application, spawn
+from tests.faults.outcome import Report
 from tests.faults.reader import consumer, partitions_of, read
-from tests.faults.run import SETTINGS, Report
+from tests.faults.run import SETTINGS
 from tests.faults.traffic import Mix, Traffic
 from tests.faults.watch import Watch
 
@@ -35,7 +36,7 @@ def make(brokers: Brokers, seed: int, directory: Path) -> Report:
     report = Report(NAME, ABOUT)
     application = Application(brokers.direct, directory, SETTINGS | {"topics__partitions": "2"})
     application.create_topics()
-    traffic = Traffic(application.servers, application.input, Mix(rate=500), seed)
+    traffic = Traffic(application.servers, application.input, 2, Mix(rate=500), seed)
     watch = Watch(application.servers, application.name, application.input, 2)
     worker = spawn((*PRODUCT, "run"), application.environment(), application.directory / "worker.log")
     try:

@@ -17,22 +17,36 @@ from tests.faults.reader import Record
 Ints = NDArray[np.int64]
 Key = tuple[str, str, int]
 PERCENTILES = {"p50": 500, "p90": 900, "p95": 950, "p99": 990, "p999": 999}
-# A stamp this far behind its own record's arrival in the future can only have been planted.
-FUTURE_MS = 3_600_000
+UNDECODABLE, FUTURE, LATE = "undecodable", "future_timestamp", "late"
 NEVER = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """The window settings a run was made with, ms. `keep` is grace and corrections."""
+    """The window settings a run was made with, ms.
+
+    Attributes:
+        sizes, grace: as configured. keep: grace and corrections.
+        future: what is stamped so far ahead of its own record's arrival can only have been planted. More than the worker is
+            told to accept, because it looks at the clock later.
+    """
 
     sizes: Mapping[str, int]
     grace: int
     keep: int
+    future: int = 3_600_000
 
     @property
     def base(self) -> int:
         return min(self.sizes.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A record that must come out untouched, with this reason."""
+
+    record: Record
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +60,8 @@ class Events:
     good: NDArray[np.bool_]
     latencies: NDArray[np.float64]
     identities: Ints
-    invalid: tuple[int, ...]
-    future: tuple[int, ...]
+    invalid: tuple[Letter, ...]
+    future: tuple[Letter, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +80,16 @@ class Truth:
 
     Attributes:
         last: what the newest record of each key says. finals: what its final record says.
-        late: input offsets per partition. ledgers: consumed, applied, late, duplicate, invalid, future, forwarded.
+        late, dead: input offset -> what must stand in that topic, per partition.
+        ledgers: consumed, applied, late, duplicate, invalid, future, forwarded.
         alerts: (rule, module) -> its transitions, as (status, start).
         system: (window, start) -> events, failures, smallest and largest latency.
     """
 
     last: dict[Key, Figures] = field(default_factory=dict)
     finals: dict[Key, Figures] = field(default_factory=dict)
-    late: dict[int, set[int]] = field(default_factory=dict)
-    dead: dict[int, set[int]] = field(default_factory=dict)
+    late: dict[int, dict[int, Letter]] = field(default_factory=dict)
+    dead: dict[int, dict[int, Letter]] = field(default_factory=dict)
     ledgers: dict[int, list[int]] = field(default_factory=dict)
     alerts: dict[tuple[str, str], list[tuple[str, int]]] = field(default_factory=dict)
     system: dict[tuple[str, int], tuple[int, int, float, float]] = field(default_factory=dict)
@@ -92,26 +107,37 @@ class AlertRule:
     hold: int
 
 
-def columns(records: Iterable[Record], names: dict[str, int], identities: dict[tuple[str, str], int]) -> Events:
+def columns(
+    records: Iterable[Record],
+    names: dict[str, int],
+    identities: dict[tuple[str, str], int],
+    bad: Mapping[bytes, str],
+    future_ms: int,
+) -> Events:
     """The records of one partition as columns.
 
     Args:
         records: of one partition, in order.
         names: module -> number, added to.
         identities: module and event id -> number, added to.
+        bad: values planted as bad records, and the reason each must get.
+        future_ms: see `Windows.future`.
     """
     rows: list[tuple[int, int, int, bool, float, int]] = []
-    invalid: list[int] = []
-    future: list[int] = []
+    invalid: list[Letter] = []
+    future: list[Letter] = []
     partition = 0
     for record in records:
         partition = record.partition
-        if not record.value.startswith(b"{"):
-            invalid.append(record.offset)
+        reason = bad.get(record.value)
+        if reason is None and not record.value.startswith(b"{"):
+            reason = UNDECODABLE
+        if reason is not None:
+            (future if reason == FUTURE else invalid).append(Letter(record, reason))
             continue
         event = orjson.loads(record.value)
-        if event["timestamp"] > record.timestamp_ms + FUTURE_MS:
-            future.append(record.offset)
+        if event["timestamp"] > record.timestamp_ms + future_ms:
+            future.append(Letter(record, FUTURE))
             continue
         module = event["module_id"]
         identity = event.get("event_id")
@@ -138,13 +164,21 @@ def columns(records: Iterable[Record], names: dict[str, int], identities: dict[t
     )
 
 
-def truth(records: list[Record], windows: Windows, rules: Iterable[AlertRule], *, closed: bool) -> Truth:
+def truth(
+    records: list[Record],
+    windows: Windows,
+    rules: Iterable[AlertRule],
+    bad: Mapping[bytes, str],
+    *,
+    closed: bool,
+) -> Truth:
     """What a run over these records must have published.
 
     Args:
         records: the whole input topic.
         windows: as the worker was configured.
         rules: as the worker was configured.
+        bad: values planted as bad records, and the reason each must get.
         closed: whether silence closed every window in the end; else only what stream time passed is final.
     """
     names: dict[str, int] = {}
@@ -155,15 +189,18 @@ def truth(records: list[Record], windows: Windows, rules: Iterable[AlertRule], *
     result = Truth()
     rules = tuple(rules)
     for partition in sorted(by_partition):
-        events = columns(by_partition[partition], names, identities)
-        _partition(result, events, windows, rules, list(names), closed=closed)
+        found = by_partition[partition]
+        events = columns(found, names, identities, bad, windows.future)
+        late = _partition(result, events, windows, rules, list(names), closed=closed)
+        result.late[events.partition] = {r.offset: Letter(r, LATE) for r in found if r.offset in late}
     _system(result)
     return result
 
 
 def _partition(
     result: Truth, events: Events, windows: Windows, rules: tuple[AlertRule, ...], names: list[str], *, closed: bool
-) -> None:
+) -> set[int]:
+    """Add what one partition must have given; answers the offsets of its late events."""
     streams = np.maximum.accumulate(events.times) if events.times.size else events.times
     late = events.times - events.times % windows.base + windows.base + windows.keep <= streams
     accepted = ~late
@@ -173,8 +210,7 @@ def _partition(
     repeated[first] = False
     accepted[judged[repeated]] = False
     duplicates = int(np.count_nonzero(repeated))
-    result.late[events.partition] = set(events.offsets[late].tolist())
-    result.dead[events.partition] = {*events.invalid, *events.future}
+    result.dead[events.partition] = {letter.record.offset: letter for letter in (*events.invalid, *events.future)}
     applied = int(np.count_nonzero(accepted))
     total = len(events.times) + len(events.invalid) + len(events.future)
     result.ledgers[events.partition] = [
@@ -193,6 +229,7 @@ def _partition(
             until = int(streams[-1]) + windows.keep if closed and streams.size else end - windows.grace
             for rule in rules:
                 result.alerts.update(_transitions(rule, finals, size, until))
+    return set(events.offsets[late].tolist())
 
 
 def _figures(events: Events, chosen: NDArray[np.bool_], name: str, size: int, names: list[str]) -> dict[Key, Figures]:

@@ -15,7 +15,12 @@ Fault = Literal[
     "broker-kill",  # SIGKILL, and started again at once
     "broker-stop",  # SIGTERM, and started again at once
     "broker-down",  # SIGTERM, and started again after a while
+    "disk-full",  # the broker's disk fills up until it ends; then there is room again, and it is started
     "black-hole",  # nothing passes between workers and broker for a while, connections stay open
+    "latency",  # between workers and broker everything takes its time for a while
+    "throttle",  # little passes between workers and broker for a while
+    "stall",  # one partition's log goes on, but a transaction held open hides it from readers for a while
+    "bad-burst",  # a thousand bad records in a row on one partition, and header names that are no text
 ]
 
 

@@ -1,4 +1,4 @@
-"""A TCP proxy on 127.0.0.1 that can swallow everything for a while, with all connections left open: a black hole.
+"""A TCP proxy on 127.0.0.1 that can delay, throttle, or swallow everything for a while, with all connections left open.
 
 It runs in a thread of its own. What was sent meanwhile is delivered afterwards, as TCP does when a network heals.
 """
@@ -10,6 +10,8 @@ from types import TracebackType
 from typing import Self
 
 PIECE = 1 << 16
+# Pieces of one direction that may be on their way; then its sender feels it, as with TCP.
+ON_THE_WAY = 64
 
 
 class Proxy:
@@ -23,6 +25,9 @@ class Proxy:
         self._ready = threading.Event()
         self._stop: asyncio.Event | None = None
         self._open: asyncio.Event | None = None
+        self._delay_s = 0.0
+        self._bytes_a_second = 0.0
+        self._free_at = 0.0
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -42,9 +47,14 @@ class Proxy:
         assert self._open is not None
         self._loop.call_soon_threadsafe(self._open.clear)
 
+    def slow(self, *, delay_s: float = 0.0, bytes_a_second: float = 0.0) -> None:
+        """From now on each piece takes so long each way; all connections and directions share so much a second (0: no limit)."""
+        self._delay_s, self._bytes_a_second = delay_s, bytes_a_second
+
     def heal(self) -> None:
         """Everything passes again, what was held first."""
         assert self._open is not None
+        self.slow()
         self._loop.call_soon_threadsafe(self._open.set)
 
     def _run(self) -> None:
@@ -75,12 +85,40 @@ class Proxy:
             group.create_task(self._pass_on(there[0], writer))
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        assert self._open is not None
+        under_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(ON_THE_WAY)
+        giving = asyncio.ensure_future(self._give(under_way, writer))
         try:
             with contextlib.suppress(OSError):
                 while piece := await reader.read(PIECE):
+                    await under_way.put((self._due(len(piece)), piece))
+            await under_way.put((0.0, b""))
+            await giving
+        finally:
+            giving.cancel()
+            writer.close()
+
+    async def _give(self, under_way: asyncio.Queue[tuple[float, bytes]], writer: asyncio.StreamWriter) -> None:
+        """Write each piece when it is due, in order, until the empty one."""
+        assert self._open is not None
+        try:
+            with contextlib.suppress(OSError):
+                while (taken := await under_way.get())[1]:
+                    due, piece = taken
+                    if (wait_s := due - self._loop.time()) > 0:
+                        await asyncio.sleep(wait_s)
                     await self._open.wait()
                     writer.write(piece)
                     await writer.drain()
+                return
         finally:
             writer.close()
+        # The other side is gone: what is still sent to it must not block its sender, who has not heard yet.
+        while (await under_way.get())[1]:
+            pass
+
+    def _due(self, size: int) -> float:
+        now = self._loop.time()
+        if not self._bytes_a_second:
+            return now + self._delay_s
+        self._free_at = max(self._free_at, now) + size / self._bytes_a_second
+        return self._free_at + self._delay_s

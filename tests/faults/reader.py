@@ -2,24 +2,30 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from tests.faults import by_hand
+
 DEADLINE_S = 120.0
+
+
+Headers = tuple[tuple[bytes, bytes | None], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record."""
+    """One record. `nulls` says which of key and value are missing, not just empty."""
 
     partition: int
     offset: int
     timestamp_ms: int
     key: bytes
     value: bytes
-    headers: tuple[tuple[str, bytes], ...]
+    headers: Headers
+    nulls: tuple[bool, bool] = (False, False)
 
 
 def consumer(servers: str, **more: object) -> Any:
@@ -49,20 +55,29 @@ def read(servers: str, topic: str) -> list[Record]:
     Raises:
         TimeoutError: a partition's end was not reached: perhaps a transaction is still open.
     """
+    found = [
+        replace(record, headers=by_hand.headers(servers, topic, record.partition, record.offset))
+        if record.headers is UNREADABLE
+        else record
+        for record in streamed(servers, topic)
+    ]
+    return sorted(found, key=lambda record: (record.partition, record.offset))
+
+
+def streamed(servers: str, topic: str) -> Iterator[Record]:
+    """The same as it comes, for topics that are too large to be held: in order within each partition."""
     reader = consumer(servers)
     try:
         wanted = partitions_of(reader, topic)
         reader.assign([TopicPartition(topic, partition, 0) for partition in wanted])
-        found: list[Record] = []
         ended: set[int] = set()
         deadline = time.monotonic() + DEADLINE_S
         while len(ended) < len(wanted):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{topic} was not read to its end")
-            found += taken(reader, ended)
+            yield from taken(reader, ended)
     finally:
         reader.close()
-    return sorted(found, key=lambda record: (record.partition, record.offset))
 
 
 def taken(reader: Any, ended: set[int]) -> Iterator[Record]:
@@ -80,8 +95,20 @@ def taken(reader: Any, ended: set[int]) -> Iterator[Record]:
             message.timestamp()[1],
             message.key() or b"",
             message.value() or b"",
-            tuple((name, value or b"") for name, value in message.headers() or ()),
+            _headers(message),
+            (message.key() is None, message.value() is None),
         )
+
+
+# The headers of a record whose names are no text.
+UNREADABLE: Headers = ((b"unreadable", None),)
+
+
+def _headers(message: Any) -> Headers:
+    try:
+        return tuple((name.encode(), value) for name, value in message.headers() or ())
+    except (SystemError, UnicodeDecodeError):  # so this client says that a name is not valid UTF-8
+        return UNREADABLE
 
 
 _TRANSIENT = {

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import orjson
 
-from tests.faults.run import Report
+from tests.faults.outcome import Report
 from tests.faults.verdict import Findings
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
@@ -55,7 +55,7 @@ def words(report: Report) -> list[str]:
         said.append(f"{report.own_ends} ends by themselves, started again by the supervisor")
     if report.begun_again:
         said.append(f"{report.begun_again} times a worker began again from the checkpoint by itself")
-    return [*said, *report.remarks, *report.findings.notes]
+    return [*said, *report.figures, *report.remarks, *report.findings.notes]
 
 
 def summary(reports: Sequence[Report]) -> str:
@@ -110,7 +110,7 @@ def write_page(reports: Sequence[Report]) -> None:
         f"|{'---|' * len(HEAD)}",
         *(f"| {' | '.join(cells(report))} |" for report in reports),
         "",
-        *(f"- **{report.name}**: {report.about}." for report in reports),
+        *(f"- **{report.name}**: {'. '.join((report.about, *report.figures))}." for report in reports),
         END,
     ]
     PAGE.write_text(before + "\n".join(lines) + after, encoding="utf-8")

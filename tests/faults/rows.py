@@ -5,11 +5,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from tests.faults import limits, lost_state
-from tests.faults.broker import Brokers
+from tests.faults import backlog, compacted, limits, lost_state, restart
+from tests.faults.broker import Brokers, broker_on_small_disk
 from tests.faults.oracle import Windows
+from tests.faults.outcome import Report
 from tests.faults.plan import Fault, Step, kills, spread
-from tests.faults.run import Report, Row, Run
+from tests.faults.run import WINDOWS, Row, Run
 from tests.faults.traffic import Mix
 
 Make = Callable[[Brokers, int, Path], Report]
@@ -100,7 +101,15 @@ def worker_rows(seed: int) -> list[Row]:
             settings={"kafka__transaction_timeout": "2s", "flush_interval": "100ms"},
             expects_ends=True,
         ),
-        Row("clocks that are off", "2 % stamped 1970, 2100, or in seconds", (), 20, mix=replace(LIGHT, odd=0.02)),
+        Row(
+            "clocks that are off",
+            "2 % stamped 1970, 2100, in seconds, 5 minutes behind or 5 minutes ahead; 1 minute ahead is accepted",
+            (),
+            20,
+            mix=replace(LIGHT, odd=0.02),
+            settings={"windows__max_future": "1m"},
+            windows=replace(WINDOWS, future=120_000),
+        ),
     ]
 
 
@@ -125,6 +134,47 @@ def idle_row(name: str, freezes: int, mutant: str | None = None) -> Row:
         windows=IDLE_WINDOWS,
         mutant=mutant,
     )
+
+
+def input_rows(seed: int) -> list[Row]:
+    """Input that is out of the ordinary, and kills meanwhile."""
+    rng = random.Random(seed + 2)
+    codecs = ("none", "gzip", "lz4", "snappy", "zstd")
+    return [
+        Row(
+            "a partition that stands still",
+            "a transaction held open hides one partition's records for 10 s, twice, with idle detection on: the others run"
+            " ahead, and no good event of it may become late",
+            (Step(4.0, "stall", 1, 10.0), Step(20.0, "stall", 2, 10.0)),
+            36,
+            mix=STEADY,
+            settings=IDLE,
+            windows=IDLE_WINDOWS,
+        ),
+        Row(
+            "compacted input",
+            "a backlog with most records removed by compaction, tombstones among the rest; kills",
+            tuple(kills(rng, 4, 34, 2)),
+            36,
+            mix=LIGHT,
+            prepare=compacted.prepare,
+        ),
+        Row(
+            "transactional input",
+            "sent in transactions of 0.05 to 0.5 s, a third of them aborted after all was written; kills",
+            tuple(kills(rng, 4, 40, 2)),
+            42,
+            mix=replace(LIGHT, transactional=True),
+        ),
+        Row(
+            "poison",
+            "1 % bad records of every known kind, odd headers on one in fifty, every codec, 1,000 bad in a row on one partition,"
+            " header names that are not valid UTF-8; kills",
+            (*kills(rng, 4, 40, 2), Step(41.0, "bad-burst", 1)),
+            45,
+            mix=replace(LIGHT, poison=0.01, odd_headers=0.02, codecs=codecs),
+        ),
+    ]
 
 
 def broker_rows(seed: int) -> list[Row]:
@@ -173,7 +223,35 @@ def broker_rows(seed: int) -> list[Row]:
             proxied=True,
             expects_ends=True,
         ),
+        Row(
+            "a slow broker",
+            "0.3 s more each way for 25 s; then no more than 200 kB/s for 25 s",
+            (Step(5.0, "latency", 0, 25.0), Step(40.0, "throttle", 0, 25.0)),
+            75,
+            mix=LIGHT,
+            proxied=True,
+            expects_ends=True,
+        ),
     ]
+
+
+def disk_row() -> Row:
+    """It has a broker of its own, on a small file system."""
+    return Row(
+        "the broker's disk is full",
+        "it fills up under load until the broker ends; 3 s later there is room again and the broker is started",
+        (Step(6.0, "disk-full", 0, 3.0), Step(30.0, "disk-full", 0, 3.0)),
+        45,
+        mix=Mix(rate=800),
+        expects_ends=True,
+    )
+
+
+def _on_small_disk(brokers: Brokers, seed: int, directory: Path) -> Report:
+    del brokers
+    row = disk_row()
+    with broker_on_small_disk(directory / f"small-disk-{seed}") as small:
+        return Run(row, small, seed, directory)()
 
 
 def mutant_rows() -> list[Row]:
@@ -213,12 +291,17 @@ def control_rows() -> list[Row]:
 
 def all_rows(seed: int) -> list[tuple[str, Make]]:
     """The whole table: name and what makes the row."""
-    found: list[tuple[str, Make]] = []
-    for row in [*worker_rows(seed), *broker_rows(seed), *mutant_rows(), *control_rows()]:
-        found.append((row.name, _running(row)))
-        if row.name == "black hole":
-            found += [("changelog lost", lost_state.make), *limits.ROWS]
-    return found
+    product = (*worker_rows(seed), *input_rows(seed), *broker_rows(seed))
+    found = [(row.name, _running(row)) for row in product]
+    found += [
+        (disk_row().name, _on_small_disk),
+        (lost_state.NAME, lost_state.make),
+        (limits.MILLION, limits.million_modules),
+        (limits.BOMB, limits.expanding_batch),
+        (backlog.NAME, backlog.make),
+        (restart.NAME, restart.make),
+    ]
+    return found + [(row.name, _running(row)) for row in (*mutant_rows(), *control_rows())]
 
 
 def _running(row: Row) -> Make:

@@ -1,25 +1,25 @@
 """One row: traffic, workers, a plan of faults, and the comparison of everything that came out with the truth."""
 
-import contextlib
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
-
-import orjson
-from confluent_kafka import TopicPartition
+from typing import Literal
 
 from tests.faults.broker import Brokers
 from tests.faults.crew import Application, Crew, Worker
-from tests.faults.oracle import AlertRule, Truth, Windows, truth
+from tests.faults.oracle import AlertRule, Windows, truth
+from tests.faults.outcome import Report
 from tests.faults.plan import Step
-from tests.faults.reader import consumer, partitions_of, read, taken
-from tests.faults.traffic import Mix, Traffic, wall_ms
-from tests.faults.verdict import Findings, judge
+from tests.faults.positions import Positions, follow, longest_run, max_time
+from tests.faults.reader import read
+from tests.faults.stall import Held
+from tests.faults.traffic import Mix, Traffic
+from tests.faults.verdict import judge
+from tests.faults.watch import SETTLED_S, Watch
+from topology.devbroker.process import KafkaProcess
 
 POLL_S = 0.05
 READY_S = 90.0
@@ -30,6 +30,15 @@ AFTER_S = 3.0
 # What lasts is not followed by another fault at once, however slow the machine is.
 SETTLE_S = 5.0
 CLOSER = 900
+# What is left on a disk that fills up: a second or two of load.
+ROOM_BYTES = 1 << 20
+BROKER_ENDS_S = 90.0
+DISK_FULL_WORDS = b"No space left on device"
+LATENCY_S = 0.3
+THROTTLE_BYTES_A_SECOND = 200_000.0
+# A slow broker that costs less than this much of the load is none.
+FELT_S = 3.0
+BAD_IN_A_ROW = 1_000
 SETTINGS = {
     "windows__sizes": "1s,5s",
     "windows__grace": "500ms",
@@ -51,7 +60,7 @@ class Row:
         name: in the table. about: one sentence for the page.
         steps: the faults; `seconds` is the time of the load at least.
         ending: `close` lets silence close every window in the end and compares all finals; `flush` ends at once.
-        before: done before the workers start.
+        prepare: done to the topics before the workers start; answers figures for the page.
         mutant: which planted bug the workers have; such a row must not be clean.
         expects_ends: whether workers may end by themselves (exit code 1 or 3), to be started again by the supervisor.
     """
@@ -71,6 +80,7 @@ class Row:
     mutant: str | None = None
     expects_ends: bool = False
     broker_late_s: float = 0.0
+    prepare: Callable[[Application, int], list[str]] | None = None
 
 
 @dataclass(slots=True)
@@ -96,59 +106,6 @@ class Struck:
         return self.producing or bool(self.lag)
 
 
-@dataclass(slots=True)
-class Report:
-    """A line of the table."""
-
-    name: str
-    about: str
-    mutant: str | None = None
-    seed: int = 0
-    day: str = field(default_factory=lambda: f"{datetime.now(UTC):%Y-%m-%d}")
-    commit: str = "not noted"
-    events: int = 0
-    duplicates: int = 0
-    late: int = 0
-    faults: int = 0
-    kills: int = 0
-    phases: dict[str, int] = field(default_factory=dict)
-    own_ends: int = 0
-    begun_again: int = 0
-    unexpected_ends: int = 0
-    recovery_s: float | None = None
-    typical_recovery_s: float | None = None
-    worst_lag: int = 0
-    seconds: float = 0.0
-    findings: Findings = field(default_factory=Findings)
-    void: str | None = None
-    failure: str | None = None
-    remarks: list[str] = field(default_factory=list)
-
-    @property
-    def clean(self) -> bool:
-        """Whether everything came out right."""
-        return self.findings.clean and self.void is None and self.failure is None and not self.unexpected_ends
-
-    @property
-    def as_wanted(self) -> bool:
-        """Clean for the product; red, and not just void, for a mutant."""
-        if self.mutant is None:
-            return self.clean
-        return self.void is None and (self.failure is not None or not self.findings.clean)
-
-    @property
-    def verdict(self) -> str:
-        if self.void is not None:
-            return "void"
-        if self.mutant is not None:
-            return "caught" if self.as_wanted else "NOT CAUGHT"
-        return "clean" if self.clean else "RED"
-
-    def as_json(self) -> dict[str, Any]:
-        said: dict[str, Any] = orjson.loads(orjson.dumps(self))
-        return {"verdict": self.verdict, "clean": self.clean, "as_wanted": self.as_wanted} | said
-
-
 class Run:
     """Carries a row out."""
 
@@ -167,6 +124,8 @@ class Run:
         servers = self._brokers.workers if row.proxied else self._brokers.direct
         application = Application(self._brokers.direct, self._directory, settings, row.mutant)
         application.create_topics()
+        if row.prepare is not None:
+            self._report.figures += row.prepare(application, self._seed)
         # The harness looks directly, the workers perhaps through the proxy.
         worker_settings = {"kafka__bootstrap_servers": servers}
         try:
@@ -178,7 +137,7 @@ class Run:
 
     def _work(self, application: Application, worker_settings: Mapping[str, str]) -> None:
         row = self._row
-        traffic = Traffic(application.servers, application.input, row.mix, self._seed)
+        traffic = Traffic(application.servers, application.input, row.partitions, row.mix, self._seed)
         watch = self._watch(application)
         refused = False
         with Crew(application, static=row.static) as crew:
@@ -215,20 +174,31 @@ class Run:
             self._note_ends(crew, codes)
             self._note_faults(struck, watch)
             self._report.worst_lag = watch.worst_lag
+            if row.proxied:
+                joined = sum(worker.assignments for worker in crew.workers)
+                self._report.figures.append(
+                    f"{joined} assignments to {len(crew.workers)} workers; one each is the least"
+                )
         closed = row.ending == "close" and not refused and self._report.failure is None
         if refused:
             self._report.failure = f"the workers refuse to go on: {crew.refusals[-1]}"
         records = read(application.servers, application.input)
-        true = truth(records, row.windows, ALERT_RULES, closed=closed)
+        self._report.figures += traffic.figures
+        true = truth(records, row.windows, ALERT_RULES, traffic.bad, closed=closed)
         if closed:
             self._close(application, max_time(true, row.windows))
+        if any(step.fault == "bad-burst" for step in row.steps):
+            self._note_run(max(longest_run(sorted(letters)) for letters in true.dead.values()))
         self._report.events, self._report.duplicates = true.events, true.duplicates
         self._report.late = sum(map(len, true.late.values()))
         self._report.findings = judge(application, true, row.windows, closed=closed)
 
-    def _watch(self, application: Application) -> Any:
-        from tests.faults.watch import Watch
+    def _note_run(self, length: int) -> None:
+        self._report.figures.append(f"{length:,} bad records in a row")
+        if length < BAD_IN_A_ROW:
+            self._report.void = f"no more than {length} bad records stood in a row"
 
+    def _watch(self, application: Application) -> Watch:
         return Watch(application.servers, application.name, application.input, self._row.partitions)
 
     def _wait(self, seconds: float) -> None:
@@ -243,7 +213,7 @@ class Run:
 
     # --- faults -----------------------------------------------------------------------------------------------------
 
-    def _strike(self, step: Step, crew: Crew, traffic: Traffic, watch: Any, settings: Mapping[str, str]) -> Struck:
+    def _strike(self, step: Step, crew: Crew, traffic: Traffic, watch: Watch, settings: Mapping[str, str]) -> Struck:
         worker = crew.pick(step.target)
         tasks = {int(task) for task in worker.assigned or () if task.isdigit()}
         struck = Struck(step, time.monotonic(), watch.lag, traffic.producing, worker.phase, tasks)
@@ -262,28 +232,83 @@ class Run:
             crew.freeze(worker)
             self._wait(step.for_s)
             crew.thaw(worker)
+        elif step.fault == "stall":
+            self._stall(step, traffic, watch)
+            struck.tasks = {step.target}
+        elif step.fault == "bad-burst":
+            traffic.bad_in_a_row(step.target, BAD_IN_A_ROW)
+            struck.tasks = {step.target}
         else:
             self._strike_broker(step)
             struck.tasks = set(range(self._row.partitions))
+            if step.fault in ("latency", "throttle"):
+                self._note_lag(step, watch.worst_lag_since(struck.at))
         struck.over = time.monotonic()
         return struck
 
+    def _stall(self, step: Step, traffic: Traffic, watch: Watch) -> None:
+        """Hide one partition's new records for a while; void when that partition went on or the others did not."""
+        with Held(traffic.servers, traffic.topic, step.target, self._row.partitions, self._seed) as held:
+            self._wait(SETTLED_S)
+            before = watch.committed
+            self._wait(step.for_s - SETTLED_S)
+            after = watch.committed
+            moved = {partition for partition, offset in after.items() if offset > before[partition]}
+            if step.target in moved or len(moved) < self._row.partitions - 1:
+                self._report.void = (
+                    f"partition {step.target} was to stand still alone, but these moved: {sorted(moved)}"
+                )
+            held.behind = watch.behind(step.target)
+        self._report.figures.append(f"Partition {step.target} stood still with {held.behind} records hidden")
+
     def _strike_broker(self, step: Step) -> None:
-        if step.fault == "black-hole":
-            proxy = self._brokers.proxy
-            assert proxy is not None
-            proxy.swallow()
-            self._wait(step.for_s)
-            proxy.heal()
+        if step.fault in ("black-hole", "latency", "throttle"):
+            self._strike_proxy(step)
             return
         process = self._brokers.process
         assert process is not None
         if step.fault == "broker-kill":
             process.kill()
+        elif step.fault == "disk-full":
+            self._fill_disk(process)
         else:
             process.stop()
         self._wait(step.for_s)
+        if step.fault == "disk-full":
+            assert self._brokers.disk is not None
+            self._brokers.disk.free()
         process.start()
+
+    def _strike_proxy(self, step: Step) -> None:
+        proxy = self._brokers.proxy
+        assert proxy is not None
+        if step.fault == "black-hole":
+            proxy.swallow()
+        elif step.fault == "latency":
+            proxy.slow(delay_s=LATENCY_S)
+        else:
+            proxy.slow(bytes_a_second=THROTTLE_BYTES_A_SECOND)
+        self._wait(step.for_s)
+        proxy.heal()
+
+    def _note_lag(self, step: Step, lag: int) -> None:
+        self._report.figures.append(f"Up to {lag:,} records left under {step.fault}")
+        if lag < FELT_S * self._row.mix.rate:
+            self._report.void = f"{step.fault} was not felt: {lag} records left at most"
+
+    def _fill_disk(self, process: KafkaProcess) -> None:
+        """Leave room for a moment of load, and wait until the broker has ended of it."""
+        disk = self._brokers.disk
+        assert disk is not None
+        heard = process.log_file.stat().st_size
+        disk.fill(ROOM_BYTES)
+        self._until(lambda: not process.alive, BROKER_ENDS_S, "the broker ends when its disk is full")
+        said = process.log_file.read_bytes()[heard:].count(DISK_FULL_WORDS)
+        self._report.figures.append(
+            f"The broker ended with {disk.free_bytes} bytes of room; its log says so {said} times"
+        )
+        if not said:
+            self._report.void = "the broker ended, but not of a full disk"
 
     def _start_before_the_broker(self, crew: Crew, settings: Mapping[str, str]) -> None:
         process = self._brokers.process
@@ -296,7 +321,7 @@ class Run:
 
     # --- what is said of them ---------------------------------------------------------------------------------------
 
-    def _note_faults(self, struck: list[Struck], watch: Any) -> None:
+    def _note_faults(self, struck: list[Struck], watch: Watch) -> None:
         report = self._report
         report.faults = len(struck)
         kills = [one for one in struck if one.step.fault in ("kill", "retire")]
@@ -339,45 +364,5 @@ class Run:
                 self._report.unexpected_ends += 1
                 self._report.remarks.append(f"the worker that closed the windows: {codes} {crew.own_ends[:1]}")
 
-    def _until_passed(self, reader: "Positions", until_ms: int, worker: Worker) -> None:
+    def _until_passed(self, reader: Positions, until_ms: int, worker: Worker) -> None:
         self._until(lambda: reader.slowest_ms() >= until_ms, CLOSE_S, f"stream time {until_ms}; {worker.log}")
-
-
-def max_time(true: Truth, windows: Windows) -> int:
-    """When every window is closed and sealed, and alerts have seen one more."""
-    ends = [start + windows.sizes[name] for _, name, start in true.last]
-    return max(ends, default=wall_ms()) + windows.keep + 2 * windows.base
-
-
-class Positions:
-    """Follows the positions in both changelogs, from their beginning."""
-
-    def __init__(self, application: Application) -> None:
-        self._reader = consumer(application.servers)
-        self._wanted = [(application.changelog, p) for p in partitions_of(self._reader, application.changelog)]
-        self._wanted.append((application.system_changelog, 0))
-        self._reader.assign([TopicPartition(topic, partition, 0) for topic, partition in self._wanted])
-        self._streams: dict[tuple[bool, int], int] = {}
-        self._input = application.input
-
-    def slowest_ms(self) -> int:
-        """Stream time of the slowest partition that ever had an event, and of the system; 0 as long as one is unknown."""
-        for record in taken(self._reader, set()):
-            if record.key == b"position":
-                position = orjson.loads(record.value)
-                module = "ids" not in position and self._input in position["offsets"]
-                self._streams[module, record.partition] = position["stream_ms"] or 0
-        return min(self._streams.values()) if len(self._streams) == len(self._wanted) else 0
-
-    def close(self) -> None:
-        self._reader.close()
-
-
-@contextlib.contextmanager
-def follow(application: Application) -> Any:
-    """Positions for as long as the context lasts."""
-    positions = Positions(application)
-    try:
-        yield positions
-    finally:
-        positions.close()

@@ -5,6 +5,7 @@ The truth is therefore never what was meant to be sent but what stands in the in
 """
 
 import heapq
+import random
 import threading
 import time
 from dataclasses import dataclass
@@ -14,11 +15,29 @@ import numpy as np
 import orjson
 from confluent_kafka import KafkaException, Producer
 
+from tests.faults import by_hand
+from tests.poison import PoisonKind, poison_kinds
+from tests.truth import partition_of
+
 TICK_S = 0.01
 CHUNK = 4_096
 GARBAGE = b"!not an event"
 DAY_MS = 86_400_000
 YEAR_2100_MS = 4_102_444_800_000
+MINUTES_5_MS = 300_000
+HeaderList = list[tuple[str, bytes | None]]
+# Headers that are odd but harmless; a record is judged without them.
+ODD_HEADERS: tuple[HeaderList, ...] = (
+    [("binary", bytes(range(256)))],
+    [("", b"nameless"), ("", b"")],
+    [("twice", b"1"), ("twice", b"2"), ("twice", None)],
+    [(f"header-{number}", b"v" * (number % 7)) for number in range(300)],
+)
+NOT_TEXT = b"name-\xff\xfe\xc3"
+# How long a transaction stays open, and how many of them are aborted.
+TRANSACTION_S = (0.05, 0.5)
+ABORTED = 0.35
+DEADLINE_S = 300.0
 
 
 def wall_ms() -> int:
@@ -36,7 +55,10 @@ class Mix:
         repeated: sent again with the same id, up to 3 s later.
         identified: have an id. The others show double processing that duplicate suppression would hide.
         bad: no event at all; as many are stamped a day ahead.
-        odd: from clocks that are off: 1970, 2100, or seconds where milliseconds belong.
+        odd: from clocks that are off: 1970, 2100, 5 minutes behind or ahead, or seconds where milliseconds belong.
+        poison: bad records of every known kind. odd_headers: have strange headers, good and bad ones.
+        codecs: each event is sent with the next of these.
+        transactional: sent in transactions, a third of which are aborted when all they hold was written.
     """
 
     rate: float = 2_000.0
@@ -47,6 +69,10 @@ class Mix:
     identified: float = 0.5
     bad: float = 0.0005
     odd: float = 0.0
+    poison: float = 0.0
+    odd_headers: float = 0.0
+    codecs: tuple[str, ...] = ("none",)
+    transactional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,26 +107,34 @@ def failing(module: int, at_ms: int) -> float:
     return 0.9 if (at_ms // 3_000 + module) % 4 == 0 else 0.02
 
 
-class Traffic:
-    """A thread that produces until it is told to stop; through a broker's absence, it waits."""
+def module_name(number: int) -> str:
+    return f"svc-{number:03}"
 
-    def __init__(self, servers: str, topic: str, mix: Mix, seed: int) -> None:
-        self._topic = topic
+
+class Traffic:
+    """A thread that produces until it is told to stop; through a broker's absence, it waits.
+
+    Attributes:
+        bad: the values planted as bad records, and the reason each must get.
+    """
+
+    def __init__(self, servers: str, topic: str, partitions: int, mix: Mix, seed: int) -> None:
+        self.servers = servers
+        self.topic = topic
+        self._partitions = partitions
         self._mix = mix
         self._random = np.random.default_rng(seed)
-        self._producer: Any = Producer(
-            {
-                "bootstrap.servers": servers,
-                # Kept in order; what is written twice by a retry stands twice in the topic, and counts twice in the truth.
-                "max.in.flight": 1,
-                "partitioner": "murmur2_random",
-                "linger.ms": 5,
-                "message.timeout.ms": 600_000,
-                "queue.buffering.max.messages": 2_000_000,
-                "reconnect.backoff.max.ms": 500,
-                "log_level": 0,
-            }
-        )
+        self._dice = random.Random(seed)
+        self._producers = [_producer(servers, topic, mix, codec, seed) for codec in mix.codecs]
+        # All of one time, so that a value tells its reason.
+        self._kinds = poison_kinds(wall_ms())
+        self.bad = {kind.value or b"": kind.reason for kind in self._kinds} if mix.poison else {}
+        self._burst: tuple[int, int] | None = None
+        self._burst_over = threading.Event()
+        self._transaction_ends = 0.0
+        self._transaction_holds = 0
+        self._aborted: list[int] = []
+        self._sent_kinds: set[str] = set()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="traffic")
         self._again: list[tuple[float, int, bytes, bytes]] = []
@@ -119,15 +153,42 @@ class Traffic:
         """Stop, and return when every event is acknowledged."""
         self._stop.set()
         self._thread.join()
-        left = self._producer.flush(300)
+        left = self._flush()
+        if self._transaction_ends:
+            self._end_transaction(aborted=False)
         if left or self.refused:
             raise RuntimeError(f"{left} events were not delivered, {len(self.refused)} refused: {self.refused[:1]}")
+
+    def bad_in_a_row(self, partition: int, count: int) -> None:
+        """So many bad records one behind the other on one partition, and two with header names that are no text."""
+        self._burst = partition, count
+        if not self._burst_over.wait(DEADLINE_S):
+            raise TimeoutError("the bad records were not sent")
+
+    @property
+    def figures(self) -> list[str]:
+        """What was special about it."""
+        said = []
+        if self._aborted:
+            said.append(f"{sum(self._aborted):,} records in {len(self._aborted)} aborted transactions")
+        if self._mix.poison:
+            said.append(f"{len(self._sent_kinds)} kinds of bad records; codecs {', '.join(self._mix.codecs)}")
+        return said
+
+    def _flush(self) -> int:
+        return sum(producer.flush(DEADLINE_S) for producer in self._producers)
 
     def _run(self) -> None:
         began = time.monotonic()
         draws, at = draw(self._random, self._mix), 0
         while not self._stop.wait(TICK_S):
             now = time.monotonic()
+            if self._mix.transactional and now >= self._transaction_ends:
+                self._next_transaction(now)
+            if self._burst is not None:
+                self._send_burst(*self._burst)
+                self._burst = None
+                self._burst_over.set()
             for _ in range(int((now - began) * self._mix.rate) - self.sent):
                 if at == CHUNK:
                     draws, at = draw(self._random, self._mix), 0
@@ -136,15 +197,59 @@ class Traffic:
             while self._again and self._again[0][0] <= now:
                 _, _, key, value = heapq.heappop(self._again)
                 self._send(key, value)
-            self._producer.poll(0)
+            for producer in self._producers:
+                producer.poll(0)
+
+    def _next_transaction(self, now: float) -> None:
+        if self._transaction_ends:
+            self._end_transaction(aborted=self._dice.random() < ABORTED)
+        self._producers[0].begin_transaction()
+        self._transaction_ends = now + self._dice.uniform(*TRANSACTION_S)
+        self._transaction_holds = 0
+
+    def _end_transaction(self, *, aborted: bool) -> None:
+        """Abort only what was written: what is still on its way would never reach the log."""
+        producer = self._producers[0]
+        if aborted and not producer.flush(DEADLINE_S):
+            producer.abort_transaction(DEADLINE_S)
+            self._aborted.append(self._transaction_holds)
+        else:
+            producer.commit_transaction(DEADLINE_S)
+
+    def _send_burst(self, partition: int, count: int) -> None:
+        """Nothing else is sent meanwhile, and nothing is under way, so they stand in a row."""
+        if self._flush():
+            raise RuntimeError("events were not delivered")
+        for number in range(count):
+            self._send_kind(self._kinds[number % len(self._kinds)], self._producers[0], partition)
+        self._producers[0].flush(DEADLINE_S)
+        names = (module_name(number) for number in range(1_000))
+        module = next(name for name in names if partition_of(name, self._partitions) == partition)
+        event = {"module_id": module, "timestamp": wall_ms(), "success": True, "response_time_ms": 2.0}
+        odd: by_hand.RawHeaders = ((b"text", b"1"), (NOT_TEXT, b"2"), (b"", None))
+        records = [(module.encode(), orjson.dumps(event), odd), (module.encode(), GARBAGE, odd)]
+        by_hand.produce(self.servers, self.topic, partition, by_hand.batch(records, wall_ms()))
+
+    def _send_kind(self, kind: PoisonKind, producer: Any, partition: int) -> None:
+        self._sent_kinds.add(kind.name)
+        headers = list(kind.headers) or self._some_headers()
+        self._produce(producer, kind.value, kind.key, headers=headers, partition=partition)
+
+    def _some_headers(self) -> HeaderList:
+        odd = self._mix.odd_headers
+        return self._dice.choice(ODD_HEADERS) if odd and self._dice.random() < odd else []
 
     def _one(self, draws: Draws, at: int, now: float) -> None:
         mix, number = self._mix, self.sent
         self.sent += 1
-        module = f"svc-{draws.modules[at]:03}"
+        module = module_name(draws.modules[at])
+        producer = self._producers[number % len(self._producers)]
         kind, delay = draws.kinds[at], draws.delays[at]
         if kind < mix.bad:
             self._send(module.encode(), GARBAGE)
+            return
+        if mix.poison and self._dice.random() < mix.poison:
+            self._send_kind(self._dice.choice(self._kinds), producer, self._dice.randrange(self._partitions))
             return
         when = self._when(kind, delay)
         event: dict[str, object] = {
@@ -156,7 +261,7 @@ class Traffic:
         if draws.identities[at] < mix.identified:
             event["event_id"] = f"e{number}"
         value = orjson.dumps(event)
-        self._send(module.encode(), value)
+        self._send(module.encode(), value, producer)
         if "event_id" in event and draws.repeats[at] * mix.identified < mix.repeated:
             heapq.heappush(self._again, (now + 3.0 * delay, number, module.encode(), value))
 
@@ -164,7 +269,8 @@ class Traffic:
         """The event's time, ms."""
         now = wall_ms()
         if kind > 1.0 - self._mix.odd:
-            return (now // 1000, 1 + int(delay * 1000), YEAR_2100_MS)[int(delay * 3)]
+            off = (now // 1000, 1 + int(delay * 1000), YEAR_2100_MS, now - MINUTES_5_MS, now + MINUTES_5_MS)
+            return off[int(delay * len(off))]
         return now - self._behind(kind, delay)
 
     def _behind(self, kind: float, delay: float) -> int:
@@ -181,14 +287,44 @@ class Traffic:
             kind -= share
         return int(delay * 200)
 
-    def _send(self, key: bytes, value: bytes) -> None:
+    def _send(self, key: bytes, value: bytes, producer: Any = None) -> None:
+        headers = self._some_headers()
+        self._produce(producer or self._producers[0], value, key, **({"headers": headers} if headers else {}))
+
+    def _produce(self, producer: Any, value: bytes | None, key: bytes | None, **more: Any) -> None:
+        self._transaction_holds += 1
         while True:
             try:
-                self._producer.produce(self._topic, value, key, on_delivery=self._delivered)
+                producer.produce(self.topic, value, key, on_delivery=self._delivered, **more)
                 return
             except BufferError:
-                self._producer.poll(0.05)
+                producer.poll(0.05)
 
     def _delivered(self, error: Any, message: Any) -> None:
         if error is not None:
             self.refused.append(str(KafkaException(error)))
+
+
+def _producer(servers: str, topic: str, mix: Mix, codec: str, seed: int) -> Any:
+    producer = Producer(
+        {
+            "bootstrap.servers": servers,
+            # Kept in order; what is written twice by a retry stands twice in the topic, and counts twice in the truth.
+            "max.in.flight": 1,
+            "partitioner": "murmur2_random",
+            "compression.type": codec,
+            "linger.ms": 5,
+            "message.timeout.ms": 600_000,
+            "queue.buffering.max.messages": 2_000_000,
+            "reconnect.backoff.max.ms": 500,
+            "log_level": 0,
+            **(
+                {"transactional.id": f"{topic}-traffic-{seed}", "message.timeout.ms": 60_000}
+                if mix.transactional
+                else {}
+            ),
+        }
+    )
+    if mix.transactional:
+        producer.init_transactions(DEADLINE_S)
+    return producer

@@ -9,10 +9,11 @@ from typing import Any
 import orjson
 
 from tests.faults.crew import Application
-from tests.faults.oracle import PERCENTILES, Figures, Key, Truth, Windows
+from tests.faults.oracle import PERCENTILES, Figures, Key, Letter, Truth, Windows
 from tests.faults.reader import Record, read
 
 Json = dict[str, Any]
+ERRORS = b"modpulse.errors."
 PERCENTILE_ERROR = 0.01 + 1e-9
 SHOWN = 12
 
@@ -154,24 +155,51 @@ def _difference(findings: Findings, record: Json, true: Figures) -> str | None:
 
 
 def _letters(
-    findings: Findings, name: str, true: Mapping[int, set[int]], records: Iterable[Record], topic: str
+    findings: Findings, name: str, true: Mapping[int, Mapping[int, Letter]], records: Iterable[Record], topic: str
 ) -> None:
     found: Counter[tuple[int, int]] = Counter()
+    wanted = {(partition, offset): letter for partition, letters in true.items() for offset, letter in letters.items()}
     for record in records:
         said = dict(record.headers)
-        if said["modpulse.errors.topic"].decode() != topic:
+        if _text(said, "topic") != topic:
             findings.wrong += 1
             findings.note(f"{name} letter of another topic")
             continue
-        found[int(said["modpulse.errors.partition"]), int(said["modpulse.errors.offset"])] += 1
-    wanted = {(partition, offset) for partition, offsets in true.items() for offset in offsets}
-    missing, surplus = wanted - found.keys(), found.keys() - wanted
+        place = int(_text(said, "partition")), int(_text(said, "offset"))
+        found[place] += 1
+        if place in wanted and (difference := _changed(wanted[place], record)) is not None:
+            findings.wrong += 1
+            findings.note(f"{name} letter of {place}: {difference}")
+    missing, surplus = wanted.keys() - found.keys(), found.keys() - wanted.keys()
     repeated = sum(found[place] - 1 for place in found)
     findings.lost += len(missing)
     findings.wrong += len(surplus)
     findings.doubled += repeated
     if missing or surplus or repeated:
         findings.note(f"{name} letters: {len(missing)} missing, {len(surplus)} that must not be, {repeated} repeated")
+
+
+def _text(headers: Mapping[bytes, bytes | None], name: str) -> str:
+    return (headers[ERRORS + name.encode()] or b"").decode()
+
+
+def _changed(true: Letter, letter: Record) -> str | None:
+    """What differs from the record as it came in: key, value and headers byte for byte, then the reason."""
+    record = true.record
+    if (letter.key, letter.value, letter.nulls) != (record.key, record.value, record.nulls):
+        return f"not byte for byte: {letter.value[:60]!r} for {record.value[:60]!r}"
+    own = len(record.headers)
+    if len(letter.headers) < own or not all(map(_same_header, letter.headers, record.headers)):
+        return f"its headers became {letter.headers[:own][:4]}, truly {record.headers[:4]}"
+    if (said := _text(dict(letter.headers[own:]), "reason")) != true.reason:
+        return f"reason {said}, truly {true.reason}, of {record.value[:60]!r}"
+    return None
+
+
+def _same_header(said: tuple[bytes, bytes | None], true: tuple[bytes, bytes | None]) -> bool:
+    """A name that is not valid UTF-8 may come out as text, for the worker's client writes no other; its value may not change."""
+    texts = (true[0].decode(errors=errors).encode() for errors in ("replace", "backslashreplace"))
+    return said[1] == true[1] and (said[0] == true[0] or said[0] in texts)
 
 
 def _ledgers(findings: Findings, true: Truth, changelog: Iterable[Record], topic: str) -> None:

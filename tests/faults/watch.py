@@ -12,6 +12,8 @@ EVERY_S = 0.2
 ASK_TIMEOUT_S = 3.0
 # An older look says nothing of now.
 FRESH_S = 2.0
+# After this, looks and commits are of the time after a moment.
+SETTLED_S = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +80,25 @@ class Watch:
         """The newest lag; None when the broker does not say."""
         return self.looks[-1].lag if self.looks and time.monotonic() - self.looks[-1].at < FRESH_S else None
 
+    @property
+    def committed(self) -> dict[int, int]:
+        """The newest committed offsets."""
+        return dict(self.looks[-1].committed)
+
+    def behind(self, partition: int) -> int:
+        """How many records were not processed in one partition."""
+        return self.looks[-1].ends[partition] - self.looks[-1].committed[partition]
+
     def caught_up(self, since: float) -> bool:
         """Whether nothing was left at some moment after this one."""
         return bool(self.looks) and self.looks[-1].at > since and self.looks[-1].lag == 0
 
     @property
     def worst_lag(self) -> int:
-        return max((look.lag for look in self.looks), default=0)
+        return self.worst_lag_since(0.0)
+
+    def worst_lag_since(self, moment: float) -> int:
+        return max((look.lag for look in self.looks if look.at >= moment), default=0)
 
     def recovery_s(self, since: float, partitions: set[int]) -> float | None:
         """How long after a moment each of these partitions had moved on; None when one never did."""

@@ -7,9 +7,17 @@ import pytest
 from tests.faults.__main__ import SEED, run_short
 from tests.faults.broker import Brokers
 from tests.faults.report import plain, words
+from tests.faults.rows import broker_rows, input_rows, worker_rows
 from topology.devbroker import Broker
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(600)]
+
+
+def test_a_seed_repeats_its_plan() -> None:
+    plans = [[*worker_rows(seed), *input_rows(seed), *broker_rows(seed)] for seed in (1, 1, 2)]
+
+    assert plans[0] == plans[1]
+    assert plans[0] != plans[2]
 
 
 def test_nothing_is_lost_doubled_or_wrong_when_workers_are_killed(broker: Broker, tmp_path: Path) -> None:
