@@ -16,7 +16,7 @@ from bench.tables import Row, summary, taken, throughput, write_section
 from bench.workload import Loaded, Workload
 
 LEAST_ROUNDS = 3
-SMOKE_EVENTS = 1_500_000
+SMOKE_EVENTS = 1_000_000
 # Far enough below what is usual that a busy machine does not fail it, near enough that a slow path shows.
 LEAST_SHARE = 0.55
 _QUIET = 0.5
@@ -113,7 +113,7 @@ def _input(loaded: Loaded) -> str:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=LEAST_ROUNDS, help="how often each program runs (default 3)")
-    parser.add_argument("--events", type=int, help="how many events the topic holds (default 3,000,000)")
+    parser.add_argument("--events", type=int, help="how many events the topic holds (default 1,500,000)")
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="only programs whose name begins so")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there too")
     parser.add_argument("--readme", action="store_true", help="write the table into README.md though it is not whole")

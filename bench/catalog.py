@@ -129,28 +129,28 @@ PROGRAMS: tuple[Program, ...] = (
         "peer",
         _in_venv("quix", "bench.peers.quix_windows"),
         "30 s windows: count, sum; it has no sketch; at least once",
-        share=0.04,
+        share=0.08,
     ),
     Program(
         "Bytewax",
         "peer",
         _in_venv("bytewax", "bytewax.run", "bench.peers.bytewax_windows"),
         "30 s windows: count, sum; it has no sketch; no recovery, no output",
-        share=0.04,
+        share=0.08,
     ),
     Program(
         "Faust, plain agent",
         "peer",
         _module("peers.faust_plain", "worker", "--without-web", "-l", "warn"),
         "counts and does nothing else",
-        share=0.02,
+        share=0.04,
     ),
     Program(
         "Faust, Table",
         "peer",
         _module("peers.faust_table", "worker", "--without-web", "-l", "warn"),
         "30 s windows: count, sum in a windowed Table; no sketch; at least once",
-        share=0.006,
+        share=0.012,
     ),
 )
 

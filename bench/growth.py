@@ -36,7 +36,7 @@ SIZES = ("30s", "30s,1m,5m", "30s,1m,5m,15m,1h,1d")
 WORKERS = (1, 2, 3)
 # Each of three workers gets as many partitions as the others.
 WORKER_PARTITIONS = 12
-_EVENTS = 1_500_000
+_EVENTS = 1_000_000
 _SETTLE_S = 5.0
 _DEADLINE_S = 240.0
 DOCS = ROOT / "docs"

@@ -32,10 +32,10 @@ class Workload:
         seed: of everything random.
     """
 
-    events: int = 3_000_000
+    events: int = 1_500_000
     modules: int = 500
     partitions: int = 4
-    span_s: int = 600
+    span_s: int = 300
     disorder_ms: int = 2_000
     padding: int = 0
     seed: int = 1

@@ -26,6 +26,9 @@ from schemas.partials import ModulesSeen, PartitionReport, encode_partial, parti
 from schemas.state import CHUNK_MODULES, POSITION_KEY, IdSegment, Ledger, Position, decoder, pack, unpack_position
 
 VERSION = 1
+# In the position's `extra`: up to when modules were looked through for those long gone. One more look after a restart could free
+# a module that is still known without it.
+EXPIRED_THROUGH = "expired_through_ms"
 # Batches larger than this are cut, so that sums of 32-bit limbs stay exact in doubles (2^53) with room to spare.
 MAX_BATCH_RECORDS = 1 << 18
 
@@ -324,6 +327,7 @@ class ModuleCore:
             ledgers,
             self._sequence,
             dict(self._emitter.ticks),
+            {} if self._expired_through_ms is None else {EXPIRED_THROUGH: self._expired_through_ms},
         )
 
     def restore(self, key: bytes, value: bytes) -> None:
@@ -364,6 +368,7 @@ class ModuleCore:
         self.ledgers = dict(position.ledger)
         self._sequence = position.sequence
         self._emitter.ticks = dict(position.ticks)
+        self._expired_through_ms = position.extra.get(EXPIRED_THROUGH)
 
     def restored(self) -> None:
         """Call once after the last `restore`."""

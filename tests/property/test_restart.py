@@ -202,6 +202,42 @@ def test_the_place_of_an_expired_module_is_used_again_after_a_restart() -> None:
     assert run.core.modules.codes == {"__other__": 0, "stays": 2, "new": code}
 
 
+def test_a_module_known_from_a_late_event_alone_keeps_its_place_over_a_restart() -> None:
+    config = replace(config_of((1, 2, 6), 0, 0), limits=Limits(max_modules=2, module_expiry_ms=2_000))
+    outputs = []
+    for restart in (False, True):
+        run = Run(config)
+        for event in (Event("checkout", START_MS), Event("checkout", START_MS), Event("search", START_MS - 1)):
+            run.apply([event])
+            run.cut()
+        if restart:
+            run.restart()
+        run.apply([Event("checkout", START_MS)])
+        run.cut()
+        run.apply([Event("new", START_MS)])
+        run.cut(NOW_MS + 1_000_000, everything=True)
+        outputs.append(said(run))
+    assert outputs[0] == outputs[1]
+
+
+def test_a_larger_window_that_opened_after_its_close_stays_final_over_a_restart() -> None:
+    config = config_of((2, 6), 1_000, 10_000, emit_interval_ms=5_000)
+    steps = [[Event("m", START_MS + 9_100)], [Event("m", START_MS + 3_600), Event("clock", START_MS + 15_100)]]
+    statuses = []
+    for restart in (False, True):
+        run = Run(config)
+        for number, step in enumerate(steps):
+            run.apply(step)
+            run.cut(NOW_MS + number * 100)
+        if restart:
+            run.restart()
+        run.apply([Event("clock", START_MS + 30_000)])
+        run.cut(NOW_MS + 1_000_000, everything=True)
+        statuses.append([(r.module_id, r.window, r.window_start, r.status, r.total_requests) for r in run.metrics])
+    assert ("m", "6s", START_MS, "corrected", 1) in statuses[0]
+    assert set(statuses[0]) == set(statuses[1])
+
+
 def test_event_ids_of_one_pane_are_remembered_over_several_restarts() -> None:
     run = Run(config_of((1,), 0, 5_000))
     for number in range(4):

@@ -1,0 +1,126 @@
+"""Asks Kafka Streams itself: `WindowedCounts.java`, run on Kafka's own test driver, without a broker.
+
+The jars are fetched once by Maven into `<checkout>/.dev/kafka-streams-libs`, one directory for each version of the pom, as
+those of the test broker are (topology/devbroker/jars.py). The program is compiled by `java` when it starts.
+"""
+
+import fcntl
+import hashlib
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.truth_suite.disorder import Stream
+from topology.devbroker.jars import ProviderUnavailableError, java
+
+HERE = Path(__file__).with_name("kafka_streams")
+POM = HERE / "pom.xml"
+PROGRAM = HERE / "WindowedCounts.java"
+LIBS = Path(__file__).resolve().parents[2] / ".dev" / "kafka-streams-libs"
+REMEDY = "install a JDK 17 or newer and Maven, as in `apt-get install openjdk-17-jdk-headless maven`"
+TIMEOUT_S = 240
+
+
+class OracleUnavailableError(Exception):
+    """Kafka Streams cannot be asked here; the text says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Final:
+    """The count of one window when it closed, and the record (from 0) that closed it."""
+
+    module: str
+    start_ms: int
+    count: int
+    record: int
+
+
+@dataclass(slots=True)
+class Answer:
+    """What Kafka Streams says of one stream: the records that came too late, and the windows in the order they closed."""
+
+    late: list[int] = field(default_factory=list)
+    finals: list[Final] = field(default_factory=list)
+
+
+def ask(streams: Sequence[Stream]) -> list[Answer]:
+    """What Kafka Streams says of each stream.
+
+    Raises:
+        OracleUnavailableError: no JDK 17+, or the jars are not there and Maven is missing or failed.
+    """
+    try:
+        command = [java(), "-XX:+UseSerialGC", "-cp", f"{_libs()}/*", str(PROGRAM)]
+    except ProviderUnavailableError as problem:
+        raise OracleUnavailableError(f"Kafka Streams cannot be asked ({problem}): {REMEDY}") from problem
+    ended = subprocess.run(
+        command, input=_question(streams), capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+    )
+    if ended.returncode:
+        raise OracleUnavailableError(
+            f"{PROGRAM.name} ended with {ended.returncode} ({REMEDY}):\n{ended.stderr[-2000:]}"
+        )
+    answers = _answers(ended.stdout)
+    assert len(answers) == len(streams)
+    return answers
+
+
+def _question(streams: Sequence[Stream]) -> str:
+    lines: list[str] = []
+    for stream in streams:
+        lines.append(f"stream {stream.size_ms} {stream.grace_ms}")
+        lines += [f"{module} {time}" for module, time in stream.events]
+    return "\n".join(lines)
+
+
+def _answers(text: str) -> list[Answer]:
+    answers: list[Answer] = []
+    for line in text.splitlines():
+        match line.split(" "):
+            case ["stream"]:
+                answers.append(Answer())
+            case ["late", record]:
+                answers[-1].late.append(int(record))
+            case ["final", record, module, start, count]:
+                answers[-1].finals.append(Final(module, int(start), int(count), int(record)))
+            case ["dropped", records]:
+                assert int(records) == len(answers[-1].late), "Kafka Streams' own metric says otherwise"
+            case _:
+                raise AssertionError(f"{PROGRAM.name} said {line!r}")
+    return answers
+
+
+def _libs() -> Path:
+    """The directory of the jars; concurrent callers wait for one fetch."""
+    libs = LIBS / hashlib.sha256(POM.read_bytes()).hexdigest()[:12]
+    if libs.is_dir():
+        return libs
+    maven = shutil.which("mvn")
+    if maven is None:
+        raise ProviderUnavailableError("no `mvn` command to fetch it with")
+    LIBS.mkdir(parents=True, exist_ok=True)
+    with (LIBS / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not libs.is_dir():
+            _fetch(maven, libs)
+    return libs
+
+
+def _fetch(maven: str, libs: Path) -> None:
+    print("truth suite: fetching Kafka Streams with Maven, once (about 23 MB) ...", file=sys.stderr, flush=True)
+    partial = libs.with_suffix(".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    command = [maven, "-q", "-B", "-f", str(POM), "dependency:copy-dependencies", f"-DoutputDirectory={partial}"]
+    try:
+        ended = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+        )
+    except subprocess.TimeoutExpired as problem:
+        raise ProviderUnavailableError(f"Maven did not fetch it within {TIMEOUT_S} s") from problem
+    if ended.returncode:
+        first = next((line for line in ended.stdout.splitlines() if "[ERROR]" in line), "no message")
+        raise ProviderUnavailableError(f"Maven could not fetch it: {first}")
+    partial.rename(libs)  # the directory appears complete or not at all
