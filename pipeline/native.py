@@ -1,7 +1,7 @@
 """The compiled part, where it was built (`native/`, docs/adr/0020): positions of records, and plain events as columns.
 
 It decides nothing. What it does not know for sure it leaves to the Python path, which is complete without it; tests hold
-one against the other. Called through ctypes, so the interpreter's lock is free meanwhile.
+one against the other. Called through ctypes; reading events leaves the interpreter's lock to other threads.
 """
 
 import ctypes
@@ -63,11 +63,13 @@ class PlainEvents:
 class Native:
     """The functions of the library."""
 
-    def __init__(self, library: ctypes.CDLL) -> None:
-        self._records = library.modpulse_records
+    def __init__(self, path: Path) -> None:
+        # Short calls keep the interpreter's lock: to get it back from another thread may take 5 ms.
+        held = ctypes.PyDLL(str(path))
+        self._records = held.modpulse_records
         self._records.restype = ctypes.c_int64
         self._records.argtypes = (ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int64, ctypes.c_size_t, ctypes.c_void_p)
-        self._events = library.modpulse_events
+        self._events = ctypes.CDLL(str(path)).modpulse_events
         self._events.restype = ctypes.c_int64
         self._events.argtypes = (
             ctypes.c_char_p,
@@ -78,7 +80,7 @@ class Native:
             *[ctypes.c_void_p] * 8,
         )
 
-        self._look_up = library.modpulse_ids_look_up
+        self._look_up = held.modpulse_ids_look_up
         self._look_up.restype = ctypes.c_int64
         self._look_up.argtypes = (
             *[ctypes.c_void_p] * 2,
@@ -87,7 +89,7 @@ class Native:
             ctypes.c_size_t,
             ctypes.c_void_p,
         )
-        self._insert = library.modpulse_ids_insert
+        self._insert = held.modpulse_ids_insert
         self._insert.restype = ctypes.c_int64
         self._insert.argtypes = (*[ctypes.c_void_p] * 2, ctypes.c_size_t, *[ctypes.c_void_p] * 2, ctypes.c_size_t)
 
@@ -182,5 +184,4 @@ def load_native(path: Path = LIBRARY) -> Native | None:
     """The library, or None where it was not built, or was built from other sources than these."""
     if not path.exists():
         return None
-    library = ctypes.CDLL(str(path))
-    return Native(library) if library.modpulse_abi() == ABI else None
+    return Native(path) if ctypes.CDLL(str(path)).modpulse_abi() == ABI else None

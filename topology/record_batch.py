@@ -175,7 +175,11 @@ class RecordRows:
     @property
     def offsets(self) -> Sequence[int]:
         """Kafka offsets: a range where none is missing."""
-        return consecutive(self.rows[0].tolist())
+        offsets = self.rows[0]
+        if offsets.size and int(offsets[-1]) - int(offsets[0]) + 1 == offsets.size:
+            return range(int(offsets[0]), int(offsets[-1]) + 1)
+        found: list[int] = offsets.tolist()
+        return found
 
     @property
     def keys(self) -> Slices:
@@ -223,7 +227,10 @@ class RecordObjects:
     @property
     def offsets(self) -> Sequence[int]:
         """Kafka offsets: a range where none is missing."""
-        return consecutive([record.offset for record in self._records])
+        records = self._records
+        if records and records[-1].offset - records[0].offset + 1 == len(records):
+            return range(records[0].offset, records[-1].offset + 1)
+        return [record.offset for record in records]
 
     @property
     def keys(self) -> list[bytes | None]:
@@ -283,13 +290,6 @@ class _Headers:
             # A name that is not UTF-8 must not stop a worker; its odd bytes become text that still tells them.
             found.append(((name or b"").decode(errors="backslashreplace"), value))
         return tuple(found)
-
-
-def consecutive(offsets: list[int]) -> Sequence[int]:
-    """The same offsets, as a range where none is missing."""
-    if offsets and offsets[-1] - offsets[0] + 1 == len(offsets):
-        return range(offsets[0], offsets[-1] + 1)
-    return offsets
 
 
 class _Reader:

@@ -73,11 +73,10 @@ class PlainReader:
         found = self._scanner.scan(batch.keys, batch.values) if batch.plain is None else batch.plain
         # A key that is not the module's id means: forward it, or it was forwarded as `__other__`.
         chosen = (found.flags & (PLAIN | KEY_DIFFERS)) == PLAIN
-        codes = np.full(chosen.size, _UNKNOWN, np.int64)
-        codes[chosen] = self._codes(found)[found.tokens[chosen]]
         limit_ms = now_ms + self._config.windows.max_future_ms
-        chosen &= codes > OTHER_CODE
-        chosen[chosen] = found.times[chosen] <= limit_ms
+        # What a row that is not plain says means nothing; `mode` keeps its index within bounds.
+        codes = self._codes(found).take(found.tokens, mode="clip") if found.modules else np.full(chosen.size, _UNKNOWN)
+        chosen &= (codes > OTHER_CODE) & (found.times <= limit_ms)
         if chosen.all():
             return PlainPart(self._collect(batch, found, codes, slice(None)) if chosen.size else None, _NONE)
         rows = np.flatnonzero(chosen)
