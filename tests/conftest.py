@@ -4,9 +4,14 @@ import contextlib
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from schemas.errors import ModpulseError
 from topology.devbroker import Broker, dev_broker
+
+# The same examples in every run, and no stopwatch: a busy machine is not a bug.
+settings.register_profile("modpulse", derandomize=True, deadline=None)
+settings.load_profile("modpulse")
 
 
 @pytest.fixture(scope="session")
