@@ -4,22 +4,19 @@ The jars are fetched once by Maven into `<checkout>/.dev/kafka-streams-libs`, on
 those of the test broker are (topology/devbroker/jars.py). The program is compiled by `java` when it starts.
 """
 
-import fcntl
-import hashlib
-import shutil
 import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.truth_suite.disorder import Stream
-from topology.devbroker.jars import ProviderUnavailableError, java
+from topology.devbroker.jars import ProviderUnavailableError, java, maven_libs
 
 HERE = Path(__file__).with_name("kafka_streams")
 POM = HERE / "pom.xml"
 PROGRAM = HERE / "WindowedCounts.java"
 LIBS = Path(__file__).resolve().parents[2] / ".dev" / "kafka-streams-libs"
+WHAT = "Kafka Streams (about 23 MB)"
 REMEDY = "install a JDK 17 or newer and Maven, as in `apt-get install openjdk-17-jdk-headless maven`"
 TIMEOUT_S = 240
 
@@ -53,7 +50,7 @@ def ask(streams: Sequence[Stream]) -> list[Answer]:
         OracleUnavailableError: no JDK 17+, or the jars are not there and Maven is missing or failed.
     """
     try:
-        command = [java(), "-XX:+UseSerialGC", "-cp", f"{_libs()}/*", str(PROGRAM)]
+        command = [java(), "-XX:+UseSerialGC", "-cp", f"{maven_libs(POM, LIBS, WHAT)}/*", str(PROGRAM)]
     except ProviderUnavailableError as problem:
         raise OracleUnavailableError(f"Kafka Streams cannot be asked ({problem}): {REMEDY}") from problem
     ended = subprocess.run(
@@ -91,36 +88,3 @@ def _answers(text: str) -> list[Answer]:
             case _:
                 raise AssertionError(f"{PROGRAM.name} said {line!r}")
     return answers
-
-
-def _libs() -> Path:
-    """The directory of the jars; concurrent callers wait for one fetch."""
-    libs = LIBS / hashlib.sha256(POM.read_bytes()).hexdigest()[:12]
-    if libs.is_dir():
-        return libs
-    maven = shutil.which("mvn")
-    if maven is None:
-        raise ProviderUnavailableError("no `mvn` command to fetch it with")
-    LIBS.mkdir(parents=True, exist_ok=True)
-    with (LIBS / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not libs.is_dir():
-            _fetch(maven, libs)
-    return libs
-
-
-def _fetch(maven: str, libs: Path) -> None:
-    print("truth suite: fetching Kafka Streams with Maven, once (about 23 MB) ...", file=sys.stderr, flush=True)
-    partial = libs.with_suffix(".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    command = [maven, "-q", "-B", "-f", str(POM), "dependency:copy-dependencies", f"-DoutputDirectory={partial}"]
-    try:
-        ended = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
-        )
-    except subprocess.TimeoutExpired as problem:
-        raise ProviderUnavailableError(f"Maven did not fetch it within {TIMEOUT_S} s") from problem
-    if ended.returncode:
-        first = next((line for line in ended.stdout.splitlines() if "[ERROR]" in line), "no message")
-        raise ProviderUnavailableError(f"Maven could not fetch it: {first}")
-    partial.rename(libs)  # the directory appears complete or not at all

@@ -8,36 +8,8 @@ import pytest
 
 from pipeline.native import load_native
 from schemas.errors import BrokerUnavailable, ConfigError, StateLost, TaskFenced
-from topology.cli import exit_code, main
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> "Run":
-    """Run the command line in an empty directory, without settings from the surroundings."""
-    import os
-
-    for name in [name for name in os.environ if name.startswith("MODPULSE_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-    return Run(monkeypatch, capfd)
-
-
-class Run:
-    """One run of the command: its exit code, standard output and standard error."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
-        self._monkeypatch = monkeypatch
-        self._capfd = capfd
-
-    def __call__(self, *arguments: str) -> tuple[int, str, str]:
-        self._monkeypatch.setattr(sys, "argv", ["modpulse", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = self._capfd.readouterr()
-        code = ended.value.code
-        assert isinstance(code, int | None)
-        return code or 0, out, err
-
+from tests.unit.command import Run
+from topology.cli import exit_code
 
 COMMANDS = [
     "",

@@ -1,40 +1,13 @@
 """`generate`, `publish`, `replay`, `top` and `demo` on the command line, as far as they go without a broker."""
 
-import os
-import sys
 from pathlib import Path
 
 import orjson
 import pytest
 
-from topology.cli import main
+from tests.unit.command import Run
 
 START = "2026-06-01T12:00:00Z"
-
-
-class Run:
-    """One run of the command: its exit code, standard output and standard error."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
-        self._monkeypatch = monkeypatch
-        self._capfd = capfd
-
-    def __call__(self, *arguments: str) -> tuple[int, str, str]:
-        self._monkeypatch.setattr(sys, "argv", ["modpulse", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = self._capfd.readouterr()
-        code = ended.value.code
-        assert isinstance(code, int | None)
-        return code or 0, out, err
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    for name in [name for name in os.environ if name.startswith("MODPULSE_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-    return Run(monkeypatch, capfd)
 
 
 @pytest.mark.parametrize("command", ["generate", "publish", "replay", "top", "demo"])

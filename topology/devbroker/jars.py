@@ -48,25 +48,39 @@ def java() -> str:
 
 
 def kafka_libs() -> Path:
-    """Return the directory of Kafka's jars, fetching them on first use. Concurrent callers wait for one fetch.
+    """Return the directory of Kafka's jars, fetching them on first use.
 
     Raises:
         ProviderUnavailableError: they are not there yet and Maven is missing or failed.
     """
-    libs = _LIBS / hashlib.sha256(_POM.read_bytes()).hexdigest()[:12]
+    return maven_libs(_POM, _LIBS, "Apache Kafka (about 55 MB)")
+
+
+def maven_libs(pom: Path, home: Path, what: str) -> Path:
+    """Return the directory of the jars a pom names, fetching them on first use. Concurrent callers wait for one fetch.
+
+    Args:
+        pom: each version of it gets a directory of its own.
+        home: where those directories are.
+        what: what it brings, for messages.
+
+    Raises:
+        ProviderUnavailableError: they are not there yet and Maven is missing or failed.
+    """
+    libs = home / hashlib.sha256(pom.read_bytes()).hexdigest()[:12]
     if libs.is_dir():
         return libs
     maven = shutil.which("mvn")
     if maven is None:
-        raise ProviderUnavailableError("no `mvn` command to fetch Apache Kafka with")
+        raise ProviderUnavailableError(f"no `mvn` command to fetch {what} with")
     try:
-        _LIBS.mkdir(parents=True, exist_ok=True)
-        with (_LIBS / "lock").open("w") as lock:
+        home.mkdir(parents=True, exist_ok=True)
+        with (home / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not libs.is_dir():
-                _fetch(maven, libs)
+                _fetch(maven, pom, libs, what)
     except OSError as problem:
-        raise ProviderUnavailableError(f"cannot keep Apache Kafka's jars in {_LIBS}: {problem}") from problem
+        raise ProviderUnavailableError(f"cannot keep the jars of {what} in {home}: {problem}") from problem
     return libs
 
 
@@ -89,11 +103,11 @@ def kafka_java(
     return [command, *jvm, "-cp", paths, main_class, *arguments]
 
 
-def _fetch(maven: str, libs: Path) -> None:
-    print("modpulse: fetching Apache Kafka with Maven, once (about 55 MB) ...", file=sys.stderr, flush=True)
+def _fetch(maven: str, pom: Path, libs: Path, what: str) -> None:
+    print(f"modpulse: fetching {what} with Maven, once ...", file=sys.stderr, flush=True)
     partial = libs.with_suffix(".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    command = [maven, "-q", "-B", "-f", str(_POM), "dependency:copy-dependencies", f"-DoutputDirectory={partial}"]
+    command = [maven, "-q", "-B", "-f", str(pom), "dependency:copy-dependencies", f"-DoutputDirectory={partial}"]
     try:
         subprocess.run(
             command,
@@ -106,8 +120,8 @@ def _fetch(maven: str, libs: Path) -> None:
         )
     except subprocess.CalledProcessError as problem:
         first = next((line for line in problem.stdout.splitlines() if "[ERROR]" in line), "no message")
-        raise ProviderUnavailableError(f"Maven could not fetch Apache Kafka: {first}") from problem
+        raise ProviderUnavailableError(f"Maven could not fetch {what}: {first}") from problem
     except subprocess.TimeoutExpired as problem:
-        raise ProviderUnavailableError(f"Maven did not fetch Apache Kafka within {_FETCH_TIMEOUT_S} s") from problem
+        raise ProviderUnavailableError(f"Maven did not fetch {what} within {_FETCH_TIMEOUT_S} s") from problem
     partial.rename(libs)  # the directory appears complete or not at all
     print(f"modpulse: {sum(1 for _ in libs.glob('*.jar'))} jars in {libs}", file=sys.stderr, flush=True)
