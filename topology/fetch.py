@@ -136,16 +136,18 @@ class Span:
         """
         begin, end = self.start, self.start
         taken: list[Records] = []
+        count = 0
         for batch in self._batches:
             records = self._parse(batch, native).since(begin)
             if taken and type(records) is not type(taken[0]):
                 yield Piece(begin, end, _join(taken))
-                begin, taken = end, []
+                begin, taken, count = end, [], 0
             taken.append(records)
+            count += len(records)
             end = batch.next_offset
-            if sum(map(len, taken)) >= least_records:
+            if count >= least_records:
                 yield Piece(begin, end, _join(taken))
-                begin, taken = end, []
+                begin, taken, count = end, [], 0
         if taken or begin < self.end:
             yield Piece(begin, self.end, _join(taken))
 

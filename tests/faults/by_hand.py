@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.util import calc_crc32c
 
-from topology.devbroker.handshake import split_address
+from topology.devbroker.handshake import read_exactly, split_address
 
 RawHeaders = Sequence[tuple[bytes, bytes | None]]
 _PRODUCE, _VERSION = 0, 3
@@ -82,23 +82,13 @@ def produce(servers: str, topic: str, partition: int, built: bytes) -> int:
     )
     with socket.create_connection(split_address(servers.split(",", maxsplit=1)[0]), timeout=_TIMEOUT_S) as connection:
         connection.sendall(struct.pack(">i", len(body)) + body)
-        answer = _exactly(connection, struct.unpack(">i", _exactly(connection, 4))[0])
+        answer = read_exactly(connection, struct.unpack(">i", read_exactly(connection, 4))[0])
     # Correlation id, one topic by its name, one partition: its number, the error, the base offset.
     at = 4 + 4 + 2 + len(name) + 4 + 4
     error, offset = struct.unpack_from(">hq", answer, at)
     if error:
         raise RuntimeError(f"the broker refused the batch with error {error}")
     return int(offset)
-
-
-def _exactly(connection: socket.socket, size: int) -> bytes:
-    found = b""
-    while len(found) < size:
-        piece = connection.recv(size - len(found))
-        if not piece:
-            raise ConnectionError("the broker hung up")
-        found += piece
-    return found
 
 
 def headers(servers: str, topic: str, partition: int, offset: int) -> tuple[tuple[bytes, bytes | None], ...]:
@@ -114,7 +104,7 @@ def headers(servers: str, topic: str, partition: int, offset: int) -> tuple[tupl
     )
     with socket.create_connection(split_address(servers.split(",", maxsplit=1)[0]), timeout=_TIMEOUT_S) as connection:
         connection.sendall(struct.pack(">i", len(body)) + body)
-        answer = _exactly(connection, struct.unpack(">i", _exactly(connection, 4))[0])
+        answer = read_exactly(connection, struct.unpack(">i", read_exactly(connection, 4))[0])
     # Correlation id, throttle time, one topic by its name, one partition: its number, the error, two offsets, aborted ones.
     at = 4 + 4 + 4 + 2 + len(name) + 4 + 4
     error, _, _, aborted = struct.unpack_from(">hqqi", answer, at)

@@ -18,6 +18,8 @@ PADDING = "x" * 300
 LEAST_REMOVED, LEAST_GAPS = 10_000, 300
 DEADLINE_S = 120.0
 POLL_S = 0.5
+# Between two looks that must agree: longer than a cleaning of this log takes to show.
+SETTLE_S = 2.0
 COMPACT = {
     "cleanup.policy": "compact",
     # The least there is: the segment that is written to is never compacted.
@@ -78,14 +80,20 @@ def prepare(application: Application, seed: int) -> list[str]:
 
 
 def _settled(application: Application) -> list[tuple[int, int]]:
-    """Partition and offset of what is there, once it is the same two times."""
+    """Partition and offset of what is there, once it is the same two times.
+
+    Raises:
+        TimeoutError: it kept changing.
+    """
     before: list[tuple[int, int]] = []
-    while True:
+    end = time.monotonic() + DEADLINE_S
+    while time.monotonic() < end:
         now = [(record.partition, record.offset) for record in read(application.servers, application.input)]
         if now == before:
             return now
         before = now
-        time.sleep(2.0)
+        time.sleep(SETTLE_S)
+    raise TimeoutError(f"compaction did not come to rest within {DEADLINE_S:g} s")
 
 
 def _alter(admin: Any, topic: str, config: dict[str, str]) -> None:

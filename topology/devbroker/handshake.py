@@ -66,11 +66,16 @@ def _broker_count(connection: socket.socket) -> int:
     client = b"modpulse-devbroker"
     request = struct.pack(f">hhih{len(client)}si", _METADATA, 1, 1, len(client), client, 0)
     connection.sendall(struct.pack(">i", len(request)) + request)
-    _size, _correlation, brokers = struct.unpack(">iii", _read_exactly(connection, 12))
+    _size, _correlation, brokers = struct.unpack(">iii", read_exactly(connection, 12))
     return int(brokers)
 
 
-def _read_exactly(connection: socket.socket, size: int) -> bytes:
+def read_exactly(connection: socket.socket, size: int) -> bytes:
+    """Read so many bytes.
+
+    Raises:
+        ConnectionError: the other side hung up before.
+    """
     received = b""
     while len(received) < size:
         chunk = connection.recv(size - len(received))
