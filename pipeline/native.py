@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 LIBRARY = Path(__file__).with_name("libmodpulse_native.so")
-ABI = 2
+ABI = 3
 RECORD_FIELDS = 8
 PLAIN, SUCCESS, HAS_ID, KEY_DIFFERS = 1, 2, 4, 8
 _FAULTS = {
@@ -24,8 +24,9 @@ _FAULTS = {
 }
 
 I8 = NDArray[np.int64]
-# Ids by slot (0: free), and the end of the pane of each.
-IdSlots = tuple[NDArray[np.uint64], I8]
+Codes = NDArray[np.uint32]
+# Ids by slot (0: free), and the code of the pane of each.
+IdSlots = tuple[NDArray[np.uint64], Codes]
 
 
 class NativeLimits(ctypes.Structure):
@@ -80,18 +81,15 @@ class Native:
             *[ctypes.c_void_p] * 8,
         )
 
+        pointer, size = ctypes.c_void_p, ctypes.c_size_t
         self._look_up = held.modpulse_ids_look_up
-        self._look_up.restype = ctypes.c_int64
-        self._look_up.argtypes = (
-            *[ctypes.c_void_p] * 2,
-            ctypes.c_size_t,
-            ctypes.c_void_p,
-            ctypes.c_size_t,
-            ctypes.c_void_p,
-        )
+        self._look_up.argtypes = (pointer, pointer, size, pointer, size, pointer, size, pointer)
         self._insert = held.modpulse_ids_insert
-        self._insert.restype = ctypes.c_int64
-        self._insert.argtypes = (*[ctypes.c_void_p] * 2, ctypes.c_size_t, *[ctypes.c_void_p] * 2, ctypes.c_size_t)
+        self._insert.argtypes = (pointer, pointer, size, pointer, pointer, size)
+        self._move = held.modpulse_ids_move
+        self._move.argtypes = (pointer, pointer, size, pointer, pointer, size)
+        for function in (self._look_up, self._insert, self._move):
+            function.restype = ctypes.c_int64
 
     def records(self, data: bytes, base: int, count: int) -> I8:
         """Where the records of an uncompressed batch lie (Kafka's record format v2).
@@ -148,29 +146,39 @@ class Native:
         names = [data[start : start + size] for start, size in modules[:, :found].T.tolist()]
         return PlainEvents(flags, tokens, times, response_ms, gauges, cpu, ids, names)
 
-    def look_up(self, table: IdSlots, ids: NDArray[np.uint64]) -> I8:
-        """The pane end (ms) of each id in a table (`pipeline.ingest.dedup.IdTable`), -1 where it is not there."""
-        ids = np.ascontiguousarray(ids, np.uint64)
+    def look_up(self, table: IdSlots, panes: I8, ids: NDArray[np.uint64]) -> I8:
+        """The pane end (ms) of each id in a table (`pipeline.ingest.dedup.IdTable`), -1 where it is not there.
+
+        Args:
+            table: the slots.
+            panes: pane ends by code; every code in the table is below its length.
+            ids: to be found.
+        """
+        ids, panes = np.ascontiguousarray(ids, np.uint64), np.ascontiguousarray(panes, np.int64)
         found = np.empty(ids.size, np.int64)
-        slots = _slots_of(table)
-        _check(self._look_up(*slots, ids.ctypes.data, ids.size, found.ctypes.data))
+        wanted = ids.ctypes.data, ids.size, found.ctypes.data
+        _check(self._look_up(*_slots_of(table), panes.ctypes.data, panes.size, *wanted))
         return found
 
-    def insert(self, table: IdSlots, ids: NDArray[np.uint64], panes: I8) -> int:
+    def insert(self, table: IdSlots, ids: NDArray[np.uint64], codes: Codes) -> int:
         """Put ids into a table that has room for them; answers how many were new. The last of equal ones stays."""
-        ids, panes = np.ascontiguousarray(ids, np.uint64), np.ascontiguousarray(panes, np.int64)
-        if ids.shape != panes.shape:
-            raise ValueError("ids and panes differ in length")
-        return _check(self._insert(*_slots_of(table), ids.ctypes.data, panes.ctypes.data, ids.size))
+        ids, codes = np.ascontiguousarray(ids, np.uint64), np.ascontiguousarray(codes, np.uint32)
+        if ids.shape != codes.shape:
+            raise ValueError("ids and codes differ in length")
+        return _check(self._insert(*_slots_of(table), ids.ctypes.data, codes.ctypes.data, ids.size))
+
+    def move_ids(self, old: IdSlots, new: IdSlots) -> None:
+        """Put everything of a table into another one that has room for it."""
+        _check(self._move(*_slots_of(old), *_slots_of(new)))
 
 
 def _slots_of(table: IdSlots) -> tuple[int, int, int]:
-    ids, panes = table
-    if ids.dtype != np.uint64 or panes.dtype != np.int64 or ids.shape != panes.shape or ids.size & (ids.size - 1):
+    ids, codes = table
+    if ids.dtype != np.uint64 or codes.dtype != np.uint32 or ids.shape != codes.shape or ids.size & (ids.size - 1):
         raise ValueError("the arrays are no table of ids")
-    if not (ids.flags.c_contiguous and panes.flags.c_contiguous and ids.size):
+    if not (ids.flags.c_contiguous and codes.flags.c_contiguous and ids.size):
         raise ValueError("the arrays are no table of ids")
-    return ids.ctypes.data, panes.ctypes.data, ids.size
+    return ids.ctypes.data, codes.ctypes.data, ids.size
 
 
 def _check(answer: int) -> int:

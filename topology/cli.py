@@ -59,7 +59,7 @@ def global_options(
 def main() -> None:
     """Run the command line and end the process with the contract's exit code."""
     try:
-        app()
+        app(prog_name="modpulse")
     except ModpulseError as error:
         # Standard error may be a terminal, and the message may quote what somebody published.
         from topology.logs import safe_text

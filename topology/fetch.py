@@ -3,8 +3,9 @@
 aiokafka makes a ConsumerRecord of 11 fields for each record, a third of what reading costs, and fetches nothing more until
 all of them were taken. Here a fetched piece is taken as it came, still compressed, and its batches are parsed when they are
 processed (topology.record_batch): the next fetch is under way meanwhile, the consumer's thread does nothing but I/O, and
-memory holds two fetches at most. A span also says from which offset to which it reaches, so that a reader can prove it
-missed nothing: records are skipped legitimately (transaction markers, compaction), batches never.
+memory holds three fetches at most: what is left of one, one taken already, and one under way. A span also says from which
+offset to which it reaches, so that a reader can prove it missed nothing: records are skipped legitimately (transaction
+markers, compaction), batches never.
 
 This is the one place that touches aiokafka's internals, for exactly the version in `SUPPORTED`.
 """
@@ -124,34 +125,60 @@ class Span:
         self._batches = batches
         self._check_crcs = check_crcs
 
+    def parts(self, least_records: int) -> Iterator["Part"]:
+        """Divide it, without parsing, at the first batch boundary behind each so many records."""
+        begin = end = self.start
+        taken: list[Any] = []
+        count = 0
+        for batch in self._batches:
+            taken.append(batch)
+            # Of the batches of before Kafka 0.11 only the offsets are known.
+            count += batch.count if isinstance(batch, WireBatch) else batch.next_offset - end
+            end = batch.next_offset
+            if count >= least_records:
+                yield Part(begin, end, taken, self._check_crcs)
+                begin, taken, count = end, [], 0
+        if taken or begin < self.end:
+            yield Part(begin, self.end, taken, self._check_crcs)
+
     def pieces(self, least_records: int, native: Native | None = None) -> Iterator[Piece]:
-        """Parse batch by batch, and give out whenever at least so many records are there; every offset is in one piece.
+        """The parsed pieces of all parts, as `parts` and `Part.parse` give them."""
+        for part in self.parts(least_records):
+            yield from part.parse(native)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Whole batches of a span, which hold the records of offsets [start, end), perhaps none."""
+
+    start: int
+    end: int
+    _batches: list[Any]
+    _check_crcs: bool
+
+    def parse(self, native: Native | None = None) -> list[Piece]:
+        """Parse it; every offset is in one piece. There are several only where the kind of batches changes.
 
         Args:
-            least_records: of every piece but the last, and but those where the kind of batches changes.
             native: the compiled part, to find records by position.
 
         Raises:
             CorruptRecordException: a batch fails its CRC, or is not what its header says.
         """
-        begin, end = self.start, self.start
+        pieces = []
+        begin = end = self.start
         taken: list[Records] = []
-        count = 0
         for batch in self._batches:
-            records = self._parse(batch, native).since(begin)
+            records = self._records(batch, native).since(begin)
             if taken and type(records) is not type(taken[0]):
-                yield Piece(begin, end, _join(taken))
-                begin, taken, count = end, [], 0
+                pieces.append(Piece(begin, end, _join(taken)))
+                begin, taken = end, []
             taken.append(records)
-            count += len(records)
             end = batch.next_offset
-            if count >= least_records:
-                yield Piece(begin, end, _join(taken))
-                begin, taken, count = end, [], 0
-        if taken or begin < self.end:
-            yield Piece(begin, self.end, _join(taken))
+        pieces.append(Piece(begin, self.end, _join(taken)))
+        return pieces
 
-    def _parse(self, batch: Any, native: Native | None) -> Records:
+    def _records(self, batch: Any, native: Native | None) -> Records:
         if self._check_crcs and not batch.validate_crc():
             raise CorruptRecordException(f"CRC mismatch in the batch at offset {batch.base_offset}")
         if not isinstance(batch, WireBatch):

@@ -176,7 +176,7 @@ METRICS: dict[Name, Metric] = {
         "counter",
         ("task",),
         "Records the compiled part left to the Python path: new modules, bad or unusual records.",
-        "Near all records: producers write JSON in an unusual way (escapes, exponents); it costs half the throughput.",
+        "Near all records: producers write JSON in an unusual way (escapes, exponents); it costs most of the throughput.",
     ),
 }
 

@@ -53,7 +53,7 @@ class WireBatch:
         self._first_timestamp: int = fields[7]
         self._max_timestamp: int = fields[8]
         self.producer_id: int = fields[9]
-        self._count: int = fields[12]
+        self.count: int = fields[12]
 
     @property
     def is_transactional(self) -> bool:
@@ -81,7 +81,7 @@ class WireBatch:
         """
         data = self._records()
         try:
-            found = find_records(data, self._count) if native is None else native.records(data, 0, self._count)
+            found = find_records(data, self.count) if native is None else native.records(data, 0, self.count)
         except ValueError as error:
             raise CorruptRecordException(f"the batch at offset {self.base_offset}: {error}") from error
         found[0] += self.base_offset

@@ -6,8 +6,9 @@ replaces; tests/integration/test_transport.py has a test for each. Everything th
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Protocol
 
@@ -21,13 +22,15 @@ from faust.types import TP
 from pipeline.ingest.plain import PlainScanner
 from schemas.errors import ConfigError
 from topology.assignor import make_assignor
-from topology.fetch import Piece, Span, SpanConsumer
+from topology.fetch import Part, Piece, Span, SpanConsumer
 from topology.settings import Settings
 
 SUPPORTED = "0.15.3"
 FETCH_WAIT_S = 0.5
 # Enough for numpy to be quick, few enough that the loop turns every 30 ms or so.
 PIECE_RECORDS = 8_000
+# Parsed while others are processed or flushed; each is some MiB.
+PARTS_AHEAD = 3
 
 if version("faust-streaming") != SUPPORTED:
     raise ConfigError(f"faust-streaming {version('faust-streaming')} is installed, this build is made for {SUPPORTED}")
@@ -49,16 +52,34 @@ class Listener(Protocol):
         """Reading cannot go on."""
 
 
-_Parsed = tuple[TP, Span, Piece]
+@dataclass(frozen=True, slots=True)
+class _Ahead:
+    """A part of a span that is being parsed."""
+
+    partition: TP
+    span: Span
+    pieces: asyncio.Future[list[Piece]]
 
 
-def _pieces(spans: Mapping[Any, list[Span]], scanners: Mapping[str, PlainScanner]) -> Iterator[_Parsed]:
-    """Parse a fetch, piece by piece, and read the plain events of the topics that hold some."""
-    for tp, found in spans.items():
-        scanner = scanners.get(tp.topic)
-        for span in found:
-            for piece in span.pieces(PIECE_RECORDS, None if scanner is None else scanner.native):
-                yield TP(*tp), span, piece if scanner is None else piece.scanned(scanner)
+def _parse(part: Part, scanner: PlainScanner | None) -> list[Piece]:
+    if scanner is None:
+        return part.parse()
+    return [piece.scanned(scanner) for piece in part.parse(scanner.native)]
+
+
+async def _next(ahead: asyncio.Queue[_Ahead], reader: asyncio.Task[None]) -> _Ahead | None:
+    """The next part, or None when the reader has ended; raises what it raised."""
+    if not ahead.empty():
+        return ahead.get_nowait()
+    waiting = asyncio.ensure_future(ahead.get())
+    try:
+        await asyncio.wait((waiting, reader), return_when=asyncio.FIRST_COMPLETED)
+        if waiting.done():
+            return waiting.result()
+    finally:
+        waiting.cancel()
+    reader.result()
+    return None
 
 
 class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
@@ -211,40 +232,48 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         self._transition = None
 
     async def pump(self) -> None:
-        """Read and hand over until cancelled. Backpressure is this loop's await: one parsed piece is held ahead, no more."""
-        parser = ThreadPoolExecutor(1, thread_name_prefix="parse")
-        try:
-            while True:
-                if not self._flowing:
-                    self._changed.clear()
-                    await self._changed.wait()
-                try:
-                    spans = await self._thread.getmany(set(self._flowing), FETCH_WAIT_S)
-                except ConsumerStoppedError:
-                    return
-                await self._process(_pieces(spans or {}, self.transport.scanners), parser)
-                await asyncio.sleep(0)
-        finally:
-            parser.shutdown(wait=False, cancel_futures=True)
-
-    async def _process(self, pieces: Iterator[_Parsed], parser: ThreadPoolExecutor) -> None:
-        """Hand pieces over while the next one is parsed: without the interpreter's lock, where the compiled part does it.
+        """Read and hand over until cancelled. Backpressure is this loop's await: `PARTS_AHEAD` are parsed ahead, no more.
 
         Pieces go over whenever they were fetched, for the task goes by offsets, and takes only what follows its position. A
         fetch that waited through a rebalance may bring what came after it; dropped here, it would never come again.
         """
-        loop = asyncio.get_running_loop()
+        ahead: asyncio.Queue[_Ahead] = asyncio.Queue(PARTS_AHEAD)
+        parser = ThreadPoolExecutor(1, thread_name_prefix="parse")
+        reader = asyncio.ensure_future(self._read(ahead, parser))
         left: Span | None = None
-        ahead = loop.run_in_executor(parser, next, pieces, None)
-        while (parsed := await ahead) is not None:
-            tp, span, piece = parsed
-            ahead = loop.run_in_executor(parser, next, pieces, None)
-            if span is not left and tp in self._flowing:
-                back_to = await self.listener.batch(tp, piece)
-                if back_to is not None:
-                    left = span
-                    if tp in self._flowing:
-                        await self._thread.read_from({tp: back_to})
+        try:
+            while (part := await _next(ahead, reader)) is not None:
+                tp = part.partition
+                for piece in await part.pieces:
+                    if part.span is not left and tp in self._flowing:
+                        back_to = await self.listener.batch(tp, piece)
+                        if back_to is not None:
+                            left = part.span
+                            if tp in self._flowing:
+                                await self._thread.read_from({tp: back_to})
+                await asyncio.sleep(0)
+        finally:
+            reader.cancel()
+            await asyncio.wait([reader])
+            parser.shutdown(wait=False, cancel_futures=True)
+
+    async def _read(self, ahead: asyncio.Queue[_Ahead], parser: Executor) -> None:
+        """Fetch, and parse in a thread of its own while the main loop computes; ends when the consumer is stopped."""
+        loop = asyncio.get_running_loop()
+        while True:
+            if not self._flowing:
+                self._changed.clear()
+                await self._changed.wait()
+            try:
+                fetched = await self._thread.getmany(set(self._flowing), FETCH_WAIT_S)
+            except ConsumerStoppedError:
+                return
+            for tp, spans in (fetched or {}).items():
+                scanner = self.transport.scanners.get(tp.topic)
+                for span in spans:
+                    for part in span.parts(PIECE_RECORDS):
+                        pieces = loop.run_in_executor(parser, _parse, part, scanner)
+                        await ahead.put(_Ahead(TP(*tp), span, pieces))
             await asyncio.sleep(0)
 
     async def perform_seek(self) -> None:

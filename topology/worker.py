@@ -18,6 +18,7 @@ from schemas.errors import BrokerUnavailable, ConfigError, ModpulseError, StateI
 from topology.broker_protocol import describe_topics
 from topology.dead_letter_watch import DeadLetterWatch
 from topology.fetch import Piece
+from topology.heap import share_one_heap
 from topology.instruments import Instruments
 from topology.kafka_client import admin_client, as_modpulse_error, client_options, connection_error
 from topology.native_build import check_native
@@ -370,6 +371,7 @@ class Worker:
 
 async def run_worker(settings: Settings, rules: Sequence[Rule], *, accept_state_loss: bool = False) -> None:
     """Run a worker until SIGTERM or SIGINT, or until it fails."""
+    share_one_heap()
     worker = Worker(settings, rules, accept_state_loss=accept_state_loss)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -20,6 +20,8 @@ const MAX_MODULE_ID_CHARS: usize = 200;
 const CONFLUENT_MAGIC: u8 = 0;
 const CONFLUENT_FRAME_BYTES: usize = 5;
 const ABSENT: u32 = u32::MAX;
+/// Of an event's members, so many from the first on are looked for where they stood in the event before.
+const MAX_NAMES: usize = 16;
 
 /// What the configuration allows.
 #[repr(C)]
@@ -66,6 +68,67 @@ pub struct Columns<'a> {
     pub modules: &'a mut [i64],
 }
 
+#[derive(Clone, Copy)]
+enum Field {
+    ModuleId,
+    Timestamp,
+    Success,
+    ResponseTime,
+    EventId,
+    Gauge(usize),
+    Cpu,
+    Labels,
+    Unknown,
+}
+
+impl Field {
+    fn of(name: &[u8]) -> Self {
+        match name {
+            b"module_id" => Self::ModuleId,
+            b"timestamp" => Self::Timestamp,
+            b"success" => Self::Success,
+            b"response_time_ms" => Self::ResponseTime,
+            b"event_id" => Self::EventId,
+            b"memory_bytes" => Self::Gauge(0),
+            b"goroutines" => Self::Gauge(1),
+            b"db_connections" => Self::Gauge(2),
+            b"cpu_percent" => Self::Cpu,
+            b"labels" => Self::Labels,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// The names of the members of the event before, as they stood there, quotes and colon with them. Events of one producer look
+/// alike, so a name is mostly found by comparing it with the one at the same place.
+struct Names<'a> {
+    names: [(&'a [u8], Field); MAX_NAMES],
+}
+
+impl<'a> Names<'a> {
+    fn new() -> Self {
+        Self { names: [(b"", Field::Unknown); MAX_NAMES] }
+    }
+
+    /// Read a name, its colon and the space around them.
+    #[inline]
+    fn read(&mut self, reader: &mut Reader<'a>, place: usize) -> Option<Field> {
+        if let Some((name, field)) = self.names.get(place) {
+            if !name.is_empty() && reader.take_all(name) {
+                return Some(*field);
+            }
+        }
+        let begin = reader.at;
+        let field = Field::of(reader.string()?.0);
+        reader.expect(b':')?;
+        reader.space();
+        if let Some(known) = self.names.get_mut(place) {
+            *known = (reader.since(begin), field);
+        }
+        Some(field)
+    }
+}
+
 struct Event<'a> {
     module_id: &'a [u8],
     time_ms: i64,
@@ -77,12 +140,12 @@ struct Event<'a> {
 }
 
 /// Module ids seen so far, by hash.
-struct Names {
+struct Modules {
     slots: Vec<u32>,
     count: usize,
 }
 
-impl Names {
+impl Modules {
     fn new(records: usize) -> Self {
         Self { slots: vec![ABSENT; (records * 2).next_power_of_two()], count: 0 }
     }
@@ -114,7 +177,8 @@ impl Names {
 /// Read every record; answers how many different module ids the plain ones have.
 pub fn read(bytes: &[u8], spans: &Spans, limits: &Limits, columns: &mut Columns) -> usize {
     let count = columns.flags.len();
-    let mut names = Names::new(count);
+    let mut modules = Modules::new(count);
+    let mut names = Names::new();
     for row in 0..count {
         columns.flags[row] = 0;
         let Some(value) = part(bytes, spans.values[row], spans.value_sizes[row]) else { continue };
@@ -123,7 +187,7 @@ pub fn read(bytes: &[u8], spans: &Spans, limits: &Limits, columns: &mut Columns)
         }
         let framed = value.first() == Some(&CONFLUENT_MAGIC) && value.len() > CONFLUENT_FRAME_BYTES;
         let text = if framed { &value[CONFLUENT_FRAME_BYTES..] } else { value };
-        let Some(event) = parse(text, limits) else { continue };
+        let Some(event) = parse(text, limits, &mut names) else { continue };
         let mut flags = PLAIN;
         flags |= if event.success { SUCCESS } else { 0 };
         flags |= if event.id.is_empty() { 0 } else { HAS_ID };
@@ -139,9 +203,9 @@ pub fn read(bytes: &[u8], spans: &Spans, limits: &Limits, columns: &mut Columns)
         columns.cpu[row] = event.cpu;
         columns.ids[row] = xxh3::hash(event.id);
         let start = event.module_id.as_ptr() as usize - bytes.as_ptr() as usize;
-        columns.tokens[row] = names.token(bytes, start, event.module_id.len(), columns.modules) as i64;
+        columns.tokens[row] = modules.token(bytes, start, event.module_id.len(), columns.modules) as i64;
     }
-    names.count
+    modules.count
 }
 
 fn part(bytes: &[u8], start: i64, size: i64) -> Option<&[u8]> {
@@ -149,47 +213,42 @@ fn part(bytes: &[u8], start: i64, size: i64) -> Option<&[u8]> {
     bytes.get(start..start.checked_add(size)?)
 }
 
-fn parse<'a>(text: &'a [u8], limits: &Limits) -> Option<Event<'a>> {
+fn parse<'a>(text: &'a [u8], limits: &Limits, names: &mut Names<'a>) -> Option<Event<'a>> {
     let mut reader = Reader::new(text);
     let mut event =
         Event { module_id: b"", time_ms: 0, success: false, response_ms: 0.0, id: b"", gauges: [-1; 3], cpu: f64::NAN };
     let (mut timed, mut judged, mut measured) = (false, false, false);
     reader.expect(b'{')?;
-    loop {
+    for place in 0.. {
         reader.space();
-        let (name, _) = reader.string()?;
-        reader.expect(b':')?;
-        reader.space();
-        match name {
-            b"module_id" => {
+        match names.read(&mut reader, place)? {
+            Field::ModuleId => {
                 let (id, chars) = reader.string()?;
                 (1..=MAX_MODULE_ID_CHARS).contains(&chars).then_some(())?;
                 event.module_id = id;
             }
-            b"timestamp" => {
+            Field::Timestamp => {
                 event.time_ms =
                     if reader.peek() == Some(b'"') { epoch_ms(reader.string()?.0)? } else { reader.integer()? };
                 timed = true;
             }
-            b"success" => {
+            Field::Success => {
                 event.success = reader.boolean()?;
                 judged = true;
             }
-            b"response_time_ms" => {
+            Field::ResponseTime => {
                 event.response_ms = reader.float()?;
                 measured = true;
             }
-            b"event_id" => event.id = if reader.null()? { b"" } else { short(reader.string()?.0)? },
-            b"memory_bytes" => event.gauges[0] = gauge(&mut reader)?,
-            b"goroutines" => event.gauges[1] = gauge(&mut reader)?,
-            b"db_connections" => event.gauges[2] = gauge(&mut reader)?,
-            b"cpu_percent" => event.cpu = if reader.null()? { f64::NAN } else { reader.float()? },
-            b"labels" => {
+            Field::EventId => event.id = if reader.null()? { b"" } else { short(reader.string()?.0)? },
+            Field::Gauge(gauge) => event.gauges[gauge] = if reader.null()? { -1 } else { reader.integer()? },
+            Field::Cpu => event.cpu = if reader.null()? { f64::NAN } else { reader.float()? },
+            Field::Labels => {
                 if !reader.null()? {
                     labels(&mut reader, limits)?;
                 }
             }
-            _ => reader.skip()?,
+            Field::Unknown => reader.skip()?,
         }
         reader.space();
         if reader.take(b'}') {
@@ -204,14 +263,6 @@ fn parse<'a>(text: &'a [u8], limits: &Limits) -> Option<Event<'a>> {
 /// An event id short enough to be hashed here.
 fn short(id: &[u8]) -> Option<&[u8]> {
     (id.len() <= xxh3::MAX_BYTES).then_some(id)
-}
-
-fn gauge(reader: &mut Reader) -> Option<i64> {
-    if reader.null()? {
-        Some(-1)
-    } else {
-        reader.integer()
-    }
 }
 
 fn labels(reader: &mut Reader, limits: &Limits) -> Option<()> {

@@ -1,4 +1,4 @@
-//! A hash table of event ids in two arrays that numpy owns: id (0: free) and the end of its pane.
+//! A hash table of event ids in two arrays that numpy owns: id (0: free) and the code of its pane.
 //!
 //! Open addressing with linear probing; the number of slots is a power of two and at least one of them is free. Ids are well-mixed
 //! hashes already, so their low bits are their home.
@@ -7,8 +7,8 @@
 pub struct Table<'a> {
     /// Ids by slot, 0 where the slot is free.
     pub ids: &'a mut [u64],
-    /// End of the pane by slot.
-    pub panes: &'a mut [i64],
+    /// Code of the pane by slot.
+    pub codes: &'a mut [u32],
 }
 
 impl Table<'_> {
@@ -27,24 +27,35 @@ impl Table<'_> {
         slot
     }
 
-    /// The pane end of each id, or -1.
-    pub fn look_up(&self, ids: &[u64], found: &mut [i64]) {
+    /// The pane end of each id, or -1; `panes` holds pane ends by code.
+    pub fn look_up(&self, panes: &[i64], ids: &[u64], found: &mut [i64]) {
         for (id, found) in ids.iter().zip(found) {
             let slot = self.slot(*id);
-            *found = if self.ids[slot] == *id { self.panes[slot] } else { -1 };
+            *found = if self.ids[slot] == *id { panes[self.codes[slot] as usize] } else { -1 };
         }
     }
 
-    /// Remember ids; one that is there already gets the new pane. Answers how many were not there.
-    pub fn insert(&mut self, ids: &[u64], panes: &[i64]) -> usize {
+    /// Remember ids; one that is there already gets the new code. Answers how many were not there.
+    pub fn insert(&mut self, ids: &[u64], codes: &[u32]) -> usize {
         let mut new = 0;
-        for (id, pane) in ids.iter().zip(panes) {
+        for (id, code) in ids.iter().zip(codes) {
             let slot = self.slot(*id);
             new += usize::from(self.ids[slot] != *id);
             self.ids[slot] = *id;
-            self.panes[slot] = *pane;
+            self.codes[slot] = *code;
         }
         new
+    }
+
+    /// Remember all that another table does.
+    pub fn take_in(&mut self, other: &Table) {
+        for (id, code) in other.ids.iter().zip(&*other.codes) {
+            if *id != 0 {
+                let slot = self.slot(*id);
+                self.ids[slot] = *id;
+                self.codes[slot] = *code;
+            }
+        }
     }
 }
 
@@ -54,20 +65,26 @@ mod tests {
 
     #[test]
     fn ids_that_collide_are_all_found() {
-        let (mut ids, mut panes) = (vec![0; 8], vec![0; 8]);
-        let mut table = Table { ids: &mut ids, panes: &mut panes };
-        assert_eq!(table.insert(&[7, 15, 23, 1], &[1, 2, 3, 4]), 4);
-        assert_eq!(table.insert(&[15], &[9]), 0);
-        let mut found = [0; 6];
-        table.look_up(&[7, 15, 23, 1, 31, 2], &mut found);
-        assert_eq!(found, [1, 9, 3, 4, -1, -1]);
+        let (mut ids, mut codes) = (vec![0; 8], vec![0; 8]);
+        let mut table = Table { ids: &mut ids, codes: &mut codes };
+        assert_eq!(table.insert(&[7, 15, 23, 1], &[0, 1, 2, 3]), 4);
+        assert_eq!(table.insert(&[15], &[4]), 0);
+        let (panes, mut found) = ([10, 20, 30, 40, 50], [0; 6]);
+        table.look_up(&panes, &[7, 15, 23, 1, 31, 2], &mut found);
+        assert_eq!(found, [10, 50, 30, 40, -1, -1]);
+
+        let (mut ids, mut codes) = (vec![0; 16], vec![0; 16]);
+        let mut larger = Table { ids: &mut ids, codes: &mut codes };
+        larger.take_in(&table);
+        larger.look_up(&panes, &[7, 15, 23, 1, 31, 2], &mut found);
+        assert_eq!(found, [10, 50, 30, 40, -1, -1]);
     }
 
     #[test]
     fn a_full_table_is_no_endless_loop() {
-        let (mut ids, mut panes) = (vec![1, 2], vec![5, 6]);
+        let (mut ids, mut codes) = (vec![1, 2], vec![0, 0]);
         let mut found = [0];
-        Table { ids: &mut ids, panes: &mut panes }.look_up(&[3], &mut found);
+        Table { ids: &mut ids, codes: &mut codes }.look_up(&[5], &[3], &mut found);
         assert_eq!(found, [-1]);
     }
 }

@@ -3,6 +3,24 @@
 /// Deeper nesting is left to the Python path.
 const MAX_DEPTH: usize = 16;
 
+/// Times a byte: that byte eight times.
+const EACH: u64 = 0x0101_0101_0101_0101;
+const HIGH: u64 = 0x80 * EACH;
+const QUOTES: u64 = b'"' as u64 * EACH;
+const BACKSLASHES: u64 = b'\\' as u64 * EACH;
+
+/// The high bit of every byte that is zero, and perhaps of bytes above such a one (Hacker's Delight, 6-1).
+#[inline]
+fn zeros(word: u64) -> u64 {
+    word.wrapping_sub(EACH) & !word & HIGH
+}
+
+/// The high bit of every byte below 0x20, and perhaps of bytes above such a one.
+#[inline]
+fn below_space(word: u64) -> u64 {
+    word.wrapping_sub(0x20 * EACH) & !word & HIGH
+}
+
 /// A position in a text. Methods answer None where the text is not plain; the position is then of no use.
 pub struct Reader<'a> {
     bytes: &'a [u8],
@@ -22,6 +40,13 @@ impl<'a> Reader<'a> {
         self.bytes.get(self.at).copied()
     }
 
+    /// The next eight bytes, the first one lowest, if there are so many.
+    #[inline]
+    pub fn eight(&self) -> Option<u64> {
+        let eight = self.bytes.get(self.at..self.at + 8)?;
+        Some(u64::from_le_bytes(eight.try_into().expect("eight bytes")))
+    }
+
     /// What was read since a position.
     pub fn since(&self, begin: usize) -> &'a [u8] {
         &self.bytes[begin..self.at]
@@ -37,6 +62,14 @@ impl<'a> Reader<'a> {
     pub fn take(&mut self, byte: u8) -> bool {
         let found = self.peek() == Some(byte);
         self.at += usize::from(found);
+        found
+    }
+
+    /// Pass these bytes if they are the next ones.
+    #[inline]
+    pub fn take_all(&mut self, bytes: &[u8]) -> bool {
+        let found = self.bytes[self.at..].starts_with(bytes);
+        self.at += if found { bytes.len() } else { 0 };
         found
     }
 
@@ -88,7 +121,20 @@ impl<'a> Reader<'a> {
             return None;
         }
         let begin = self.at;
-        let mut ascii = true;
+        let mut high = 0;
+        // Eight bytes at a time, up to the first that ends the string or must not be in it.
+        while let Some(word) = self.eight() {
+            let stops = zeros(word ^ QUOTES) | zeros(word ^ BACKSLASHES) | below_space(word);
+            if stops != 0 {
+                let until = stops.trailing_zeros() & !7;
+                high |= word & HIGH & ((1 << until) - 1);
+                self.at += until as usize / 8;
+                break;
+            }
+            high |= word & HIGH;
+            self.at += 8;
+        }
+        let mut ascii = high == 0;
         loop {
             match *self.bytes.get(self.at)? {
                 b'"' => break,

@@ -20,7 +20,7 @@ pub use event::{Columns, Limits, HAS_ID, KEY_DIFFERS, PLAIN, SUCCESS};
 pub use records::RecordRows;
 
 /// Changes with any signature or meaning below; the Python side refuses another one.
-pub const ABI: u32 = 2;
+pub const ABI: u32 = 3;
 
 /// A panic was caught.
 pub const PANICKED: i64 = -100;
@@ -124,44 +124,72 @@ pub unsafe extern "C" fn modpulse_events(
     catch_unwind(AssertUnwindSafe(|| event::read(bytes, &spans, limits, &mut columns) as i64)).unwrap_or(PANICKED)
 }
 
+/// A table of ids.
+///
+/// # Safety
+/// Both arrays have `slots` values, live through the call, and nobody else looks at them meanwhile.
+unsafe fn table<'a>(ids: *mut u64, codes: *mut u32, slots: usize) -> ids::Table<'a> {
+    // SAFETY: promised by the caller.
+    unsafe { ids::Table { ids: view_mut(ids, slots), codes: view_mut(codes, slots) } }
+}
+
 /// Find ids in a table; answers 0, or `PANICKED`.
 ///
 /// # Safety
-/// The table has `slots` values in both arrays, `slots` being a power of two; `ids` and `found` have `count`.
+/// The table has `slots` values in both arrays, `slots` being a power of two; `panes` has `pane_count` values, `ids` and
+/// `found` have `count`.
 #[no_mangle]
+#[allow(clippy::too_many_arguments)]
 pub unsafe extern "C" fn modpulse_ids_look_up(
     table_ids: *mut u64,
-    table_panes: *mut i64,
+    table_codes: *mut u32,
     slots: usize,
+    panes: *const i64,
+    pane_count: usize,
     ids: *const u64,
     count: usize,
     found: *mut i64,
 ) -> i64 {
     // SAFETY: promised by the caller.
-    let (table, ids, found) = unsafe {
-        let table = ids::Table { ids: view_mut(table_ids, slots), panes: view_mut(table_panes, slots) };
-        (table, view(ids, count), view_mut(found, count))
+    let (table, panes, ids, found) = unsafe {
+        (table(table_ids, table_codes, slots), view(panes, pane_count), view(ids, count), view_mut(found, count))
     };
-    catch_unwind(AssertUnwindSafe(|| table.look_up(ids, found))).map_or(PANICKED, |()| 0)
+    catch_unwind(AssertUnwindSafe(|| table.look_up(panes, ids, found))).map_or(PANICKED, |()| 0)
 }
 
 /// Put ids into a table that has room for them; answers how many were new, or `PANICKED`.
 ///
 /// # Safety
-/// As `modpulse_ids_look_up`; `panes` has `count` values.
+/// As `modpulse_ids_look_up`; `codes` has `count` values.
 #[no_mangle]
 pub unsafe extern "C" fn modpulse_ids_insert(
     table_ids: *mut u64,
-    table_panes: *mut i64,
+    table_codes: *mut u32,
     slots: usize,
     ids: *const u64,
-    panes: *const i64,
+    codes: *const u32,
     count: usize,
 ) -> i64 {
     // SAFETY: promised by the caller.
-    let (mut table, ids, panes) = unsafe {
-        let table = ids::Table { ids: view_mut(table_ids, slots), panes: view_mut(table_panes, slots) };
-        (table, view(ids, count), view(panes, count))
-    };
-    catch_unwind(AssertUnwindSafe(|| table.insert(ids, panes) as i64)).unwrap_or(PANICKED)
+    let (mut table, ids, codes) =
+        unsafe { (table(table_ids, table_codes, slots), view(ids, count), view(codes, count)) };
+    catch_unwind(AssertUnwindSafe(|| table.insert(ids, codes) as i64)).unwrap_or(PANICKED)
+}
+
+/// Put everything of a table into another one that has room for it; answers 0, or `PANICKED`.
+///
+/// # Safety
+/// As `modpulse_ids_look_up`, for both tables; they are not the same.
+#[no_mangle]
+pub unsafe extern "C" fn modpulse_ids_move(
+    old_ids: *mut u64,
+    old_codes: *mut u32,
+    old_slots: usize,
+    new_ids: *mut u64,
+    new_codes: *mut u32,
+    new_slots: usize,
+) -> i64 {
+    // SAFETY: promised by the caller.
+    let (old, mut new) = unsafe { (table(old_ids, old_codes, old_slots), table(new_ids, new_codes, new_slots)) };
+    catch_unwind(AssertUnwindSafe(|| new.take_in(&old))).map_or(PANICKED, |()| 0)
 }

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.ingest.identifiers import U8
-from pipeline.native import Native
+from pipeline.native import Codes, Native
 from pipeline.sketch.mapping import I8
 
 _ANYWHERE: I8 = np.empty(0, np.int64)  # the compiled part looks for the place by itself
@@ -20,33 +20,47 @@ MAX_LOAD = 0.7
 
 
 class IdTable:
-    """An open-addressing hash table in two arrays: id -> end of its pane (ms). All operations take whole batches.
+    """An open-addressing hash table in two arrays: id -> code of its pane. All operations take whole batches.
 
-    The compiled part, where it is given, works on the same arrays.
+    A pane is named by its end (ms); the table holds a code of 4 bytes instead. The compiled part, where it is given, works on
+    the same arrays.
     """
 
-    __slots__ = ("_ids", "_native", "_panes", "size")
+    __slots__ = ("_code_of", "_codes", "_ids", "_native", "_panes", "_panes_array", "size")
 
     def __init__(self, native: Native | None = None) -> None:
         self._native = native
-        self._ids: U8 = np.zeros(MIN_SLOTS, np.uint64)
-        self._panes: I8 = np.zeros(MIN_SLOTS, np.int64)
         self.size = 0
+        self._panes: list[int] = []  # by code
+        self._panes_array: I8 | None = None
+        self._code_of: dict[int, int] = {}
+        self._ids, self._codes = _slots(MIN_SLOTS)
 
     @property
     def nbytes(self) -> int:
         """Memory held, bytes."""
-        return self._ids.nbytes + self._panes.nbytes
+        return self._ids.nbytes + self._codes.nbytes
 
     def reserve(self, more: int) -> None:
         """Make room for so many more ids."""
-        while self.size + more > self._ids.size * MAX_LOAD:
-            self._resize(self._ids.size * 2)
+        slots = self._ids.size
+        while self.size + more > slots * MAX_LOAD:
+            slots *= 2
+        if slots == self._ids.size:
+            return
+        old = self._ids, self._codes
+        self._ids, self._codes = _slots(slots)
+        if self._native is not None:
+            self._native.move_ids(old, (self._ids, self._codes))
+        else:
+            self.size = 0
+            used = old[0] != 0
+            self._put(old[0][used], old[1][used], None)
 
     def lookup(self, ids: U8) -> tuple[I8, I8]:
         """The pane end of each id (or `ABSENT`), and the slot where to begin looking for its place."""
         if self._native is not None:
-            return self._native.look_up((self._ids, self._panes), ids), _ANYWHERE
+            return self._native.look_up((self._ids, self._codes), self._pane_ends(), ids), _ANYWHERE
         found = np.full(ids.size, ABSENT, np.int64)
         mask = self._ids.size - 1
         slots = (ids & np.uint64(mask)).astype(np.int64)
@@ -59,19 +73,27 @@ class IdTable:
             same = there == ids[onward]
             hit[onward] = same
             onward = onward[~same & (there != 0)]
-        found[hit] = self._panes[slots[hit]]
+        found[hit] = self._pane_ends()[self._codes[slots[hit]]]
         return found, slots
 
-    def insert(self, ids: U8, panes: I8) -> None:
-        """Remember ids (unique within the call); one that is there already gets the new pane."""
-        self.reserve(ids.size)
-        self.insert_at(ids, panes, _ANYWHERE if self._native is not None else self.lookup(ids)[1])
+    def insert(self, ids: U8, pane_end: int, slots: I8 | None = None) -> None:
+        """Remember ids (unique within the call) of a pane; one that is there already gets the new pane.
 
-    def insert_at(self, ids: U8, panes: I8, slots: I8) -> None:
-        """As `insert`, at the slots `lookup` gave; nothing may have been reserved or inserted since."""
+        Args:
+            ids: hashes.
+            pane_end: ms.
+            slots: those `lookup` gave; nothing was reserved since.
+        """
+        if slots is None:
+            self.reserve(ids.size)
+        self._put(ids, np.full(ids.size, self._code(pane_end), np.uint32), slots)
+
+    def _put(self, ids: U8, codes: Codes, slots: I8 | None) -> None:
         if self._native is not None:
-            self.size += self._native.insert((self._ids, self._panes), ids, panes)
+            self.size += self._native.insert((self._ids, self._codes), ids, codes)
             return
+        if slots is None:
+            slots = self.lookup(ids)[1]
         mask = self._ids.size - 1
         while ids.size:
             there = self._ids[slots]
@@ -79,25 +101,43 @@ class IdTable:
             self._ids[slots[free]] = ids[free]
             # Of several that took the same free slot the last one holds it; the others look on.
             mine = self._ids[slots] == ids
-            self._panes[slots[mine]] = panes[mine]
+            self._codes[slots[mine]] = codes[mine]
             self.size += int(np.count_nonzero(free & mine))
-            ids, panes, slots = ids[~mine], panes[~mine], (slots[~mine] + 1) & mask
+            ids, codes, slots = ids[~mine], codes[~mine], (slots[~mine] + 1) & mask
+
+    def _code(self, pane_end: int) -> int:
+        code = self._code_of.get(pane_end)
+        if code is None:
+            code = self._code_of[pane_end] = len(self._panes)
+            self._panes.append(pane_end)
+            self._panes_array = None
+        return code
+
+    def _pane_ends(self) -> I8:
+        if self._panes_array is None:
+            self._panes_array = np.array(self._panes, np.int64)
+        return self._panes_array
 
     def forget_through(self, pane_end_ms: int) -> None:
         """Drop every id whose pane ends at or before this time."""
-        keep = (self._ids != 0) & (self._panes > pane_end_ms)
-        ids, panes = self._ids[keep], self._panes[keep]
+        if not self.size:
+            return
+        kept = self._pane_ends() > pane_end_ms
+        keep = (self._ids != 0) & kept[self._codes]
+        ids, codes = self._ids[keep], (np.cumsum(kept) - 1).astype(np.uint32)[self._codes[keep]]
+        self._panes_array = self._pane_ends()[kept]
+        self._panes = self._panes_array.tolist()
+        self._code_of = {pane_end: code for code, pane_end in enumerate(self._panes)}
         slots = MIN_SLOTS
         while slots * MAX_LOAD < ids.size * 1.5:
             slots *= 2
-        self._ids, self._panes, self.size = np.zeros(slots, np.uint64), np.zeros(slots, np.int64), 0
-        self.insert(ids, panes)
+        self._ids, self._codes = _slots(slots)
+        self.size = 0
+        self._put(ids, codes, None)
 
-    def _resize(self, slots: int) -> None:
-        used = self._ids != 0
-        ids, panes = self._ids[used], self._panes[used]
-        self._ids, self._panes, self.size = np.zeros(slots, np.uint64), np.zeros(slots, np.int64), 0
-        self.insert(ids, panes)
+
+def _slots(count: int) -> tuple[U8, Codes]:
+    return np.zeros(count, np.uint64), np.zeros(count, np.uint32)
 
 
 class Deduplicator:
@@ -154,9 +194,10 @@ class Deduplicator:
             self.skipped += int(np.count_nonzero(unremembered))
         fresh = np.flatnonzero(~(duplicate | one_by_one | unremembered))
         ends = pane_ends[fresh]
-        self._table.insert_at(ids[fresh], ends, slots if slots is _ANYWHERE else slots[fresh])
         for pane_end in np.unique(ends).tolist():
-            self._note(ids[fresh[ends == pane_end]], pane_end)
+            of_pane = fresh[ends == pane_end]
+            self._note(ids[of_pane], pane_end)
+            self._table.insert(ids[of_pane], pane_end, slots if slots is _ANYWHERE else slots[of_pane])
         if one_by_one.any():
             self._one_by_one(ids, pane_ends, streams, known, duplicate, np.flatnonzero(one_by_one))
         return duplicate
@@ -191,7 +232,7 @@ class Deduplicator:
 
     def _remember(self, ids: U8, pane_end: int) -> None:
         self._note(ids, pane_end)
-        self._table.insert(ids, np.full(ids.size, pane_end, np.int64))
+        self._table.insert(ids, pane_end)
 
     def _note(self, ids: U8, pane_end: int) -> None:
         self._per_pane[pane_end] = self._per_pane.get(pane_end, 0) + ids.size
@@ -226,6 +267,6 @@ class Deduplicator:
     def restore(self, pane_end_ms: int, sequence: int, ids: bytes) -> None:
         """Take a stored segment back in."""
         array = np.unique(np.frombuffer(ids, "<u8"))
-        self._table.insert(array, np.full(array.size, pane_end_ms, np.int64))
+        self._table.insert(array, pane_end_ms)
         self._per_pane[pane_end_ms] = self._per_pane.get(pane_end_ms, 0) + array.size
         self._segments.setdefault(pane_end_ms, []).append(sequence)

@@ -269,17 +269,21 @@ def test_spans_that_lie_outside_the_buffer_are_not_read(native: Native) -> None:
 
 
 def test_arrays_that_are_no_table_are_refused(native: Native) -> None:
-    ids, panes = np.zeros(4, np.uint64), np.zeros(4, np.int64)
-    one, pane = np.ones(1, np.uint64), np.ones(1, np.int64)
-    for table in ((ids[:3], panes[:3]), (ids, panes[:2]), (ids[::2], panes[::2]), (ids[:0], panes[:0])):
+    ids, codes, panes = np.zeros(4, np.uint64), np.zeros(4, np.uint32), np.array([30_000], np.int64)
+    one, code = np.ones(1, np.uint64), np.zeros(1, np.uint32)
+    for table in ((ids[:3], codes[:3]), (ids, codes[:2]), (ids[::2], codes[::2]), (ids[:0], codes[:0])):
         with pytest.raises(ValueError, match="no table"):
-            native.look_up(table, one)
+            native.look_up(table, panes, one)
         with pytest.raises(ValueError, match="no table"):
-            native.insert(table, one, pane)
+            native.insert(table, one, code)
+        with pytest.raises(ValueError, match="no table"):
+            native.move_ids((ids, codes), table)
     with pytest.raises(ValueError, match="differ in length"):
-        native.insert((ids, panes), one, panes)
-    assert native.insert((ids, panes), one, pane) == 1
-    assert native.look_up((ids, panes), np.array([1, 2], np.uint64)).tolist() == [1, -1]
+        native.insert((ids, codes), one, codes)
+    assert native.insert((ids, codes), one, code) == 1
+    assert native.look_up((ids, codes), panes, np.array([1, 2], np.uint64)).tolist() == [30_000, -1]
+    with pytest.raises(RuntimeError, match="native = off"):
+        native.look_up((ids, codes), panes[:0], one)  # a code without a pane
 
 
 def test_a_library_of_another_version_is_not_used(tmp_path: Path) -> None:
