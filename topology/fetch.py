@@ -28,6 +28,8 @@ from schemas.errors import ConfigError
 from topology.record_batch import RecordObjects, WireBatch, WireBatches
 
 SUPPORTED = "0.14.0"
+# A piece ends with the batch that makes it so large: what a batch holds may be a thousand times what was fetched.
+PIECE_BYTES = 16 << 20
 
 if aiokafka.__version__ != SUPPORTED:
     raise ConfigError(
@@ -43,6 +45,10 @@ class Records(Protocol):
 
     def since(self, offset: int) -> Self:
         """Those from an offset on."""
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held, about."""
 
     @property
     def offsets(self) -> Sequence[int]:
@@ -125,60 +131,38 @@ class Span:
         self._batches = batches
         self._check_crcs = check_crcs
 
-    def parts(self, least_records: int) -> Iterator["Part"]:
-        """Divide it, without parsing, at the first batch boundary behind each so many records."""
-        begin = end = self.start
-        taken: list[Any] = []
-        count = 0
-        for batch in self._batches:
-            taken.append(batch)
-            # Of the batches of before Kafka 0.11 only the offsets are known.
-            count += batch.count if isinstance(batch, WireBatch) else batch.next_offset - end
-            end = batch.next_offset
-            if count >= least_records:
-                yield Part(begin, end, taken, self._check_crcs)
-                begin, taken, count = end, [], 0
-        if taken or begin < self.end:
-            yield Part(begin, self.end, taken, self._check_crcs)
-
     def pieces(self, least_records: int, native: Native | None = None) -> Iterator[Piece]:
-        """The parsed pieces of all parts, as `parts` and `Part.parse` give them."""
-        for part in self.parts(least_records):
-            yield from part.parse(native)
+        """Parse batch by batch, and give out whenever at least so many records, or `PIECE_BYTES`, are there.
 
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Whole batches of a span, which hold the records of offsets [start, end), perhaps none."""
-
-    start: int
-    end: int
-    _batches: list[Any]
-    _check_crcs: bool
-
-    def parse(self, native: Native | None = None) -> list[Piece]:
-        """Parse it; every offset is in one piece. There are several only where the kind of batches changes.
+        Every offset is in one piece.
 
         Args:
+            least_records: of every piece but the last, and but those where the kind of batches changes.
             native: the compiled part, to find records by position.
 
         Raises:
             CorruptRecordException: a batch fails its CRC, or is not what its header says.
         """
-        pieces = []
-        begin = end = self.start
+        begin, end = self.start, self.start
         taken: list[Records] = []
+        count = size_bytes = 0
         for batch in self._batches:
-            records = self._records(batch, native).since(begin)
+            records = self._parse(batch, native).since(begin)
             if taken and type(records) is not type(taken[0]):
-                pieces.append(Piece(begin, end, _join(taken)))
-                begin, taken = end, []
+                yield _piece(begin, end, taken)
+                begin, count, size_bytes = end, 0, 0
             taken.append(records)
+            count += len(records)
+            size_bytes += records.nbytes
+            del records  # or it would be held for as long as the piece waits
             end = batch.next_offset
-        pieces.append(Piece(begin, self.end, _join(taken)))
-        return pieces
+            if count >= least_records or size_bytes >= PIECE_BYTES:
+                yield _piece(begin, end, taken)
+                begin, count, size_bytes = end, 0, 0
+        if taken or begin < self.end:
+            yield _piece(begin, self.end, taken)
 
-    def _records(self, batch: Any, native: Native | None) -> Records:
+    def _parse(self, batch: Any, native: Native | None) -> Records:
         if self._check_crcs and not batch.validate_crc():
             raise CorruptRecordException(f"CRC mismatch in the batch at offset {batch.base_offset}")
         if not isinstance(batch, WireBatch):
@@ -191,11 +175,11 @@ class Part:
         return batch.rows(native)
 
 
-def _join(parts: list[Any]) -> Records:
-    if not parts:
-        return RecordObjects([])
-    joined: Records = type(parts[0]).join(parts)
-    return joined
+def _piece(start: int, end: int, parts: list[Any]) -> Piece:
+    """Join the parts to a piece; the list is empty then."""
+    records: Records = type(parts[0]).join(parts) if parts else RecordObjects([])
+    parts.clear()
+    return Piece(start, end, records)
 
 
 class _SpanRecords(fetcher_module.PartitionRecords):  # type: ignore[misc]

@@ -34,6 +34,8 @@ _MAGIC = 2
 _CODEC, _LOG_APPEND_TIME, _TRANSACTIONAL, _CONTROL = 0x07, 0x08, 0x10, 0x20
 _DECODERS: dict[int, Callable[[bytes], bytes]] = {1: gzip_decode, 2: snappy_decode, 3: lz4_decode, 4: zstd_decode}
 _LONGEST_VARINT_BITS = 64
+# A record of aiokafka with its key, value, list of headers and numbers, but for the bytes of key and value.
+_OBJECT_BYTES = 300
 
 
 class WireBatch:
@@ -53,7 +55,7 @@ class WireBatch:
         self._first_timestamp: int = fields[7]
         self._max_timestamp: int = fields[8]
         self.producer_id: int = fields[9]
-        self.count: int = fields[12]
+        self._count: int = fields[12]
 
     @property
     def is_transactional(self) -> bool:
@@ -81,7 +83,7 @@ class WireBatch:
         """
         data = self._records()
         try:
-            found = find_records(data, self.count) if native is None else native.records(data, 0, self.count)
+            found = find_records(data, self._count) if native is None else native.records(data, 0, self._count)
         except ValueError as error:
             raise CorruptRecordException(f"the batch at offset {self.base_offset}: {error}") from error
         found[0] += self.base_offset
@@ -167,6 +169,11 @@ class RecordRows:
     def __len__(self) -> int:
         return int(self.rows.shape[1])
 
+    @property
+    def nbytes(self) -> int:
+        """Memory held."""
+        return len(self.data) + self.rows.nbytes
+
     def since(self, offset: int) -> "RecordRows":
         """The records from an offset on."""
         first = int(np.searchsorted(self.rows[0], offset))
@@ -217,6 +224,11 @@ class RecordObjects:
 
     def __len__(self) -> int:
         return len(self._records)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held, about."""
+        return sum([_OBJECT_BYTES + len(record.key or b"") + len(record.value or b"") for record in self._records])
 
     def since(self, offset: int) -> "RecordObjects":
         """The records from an offset on."""

@@ -6,10 +6,9 @@ replaces; tests/integration/test_transport.py has a test for each. Everything th
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.metadata import version
+from operator import methodcaller
 from typing import Any, Protocol
 
 import faust
@@ -22,15 +21,14 @@ from faust.types import TP
 from pipeline.ingest.plain import PlainScanner
 from schemas.errors import ConfigError
 from topology.assignor import make_assignor
-from topology.fetch import Part, Piece, Span, SpanConsumer
+from topology.fetch import Piece, Span, SpanConsumer
+from topology.parse_ahead import ParseAhead
 from topology.settings import Settings
 
 SUPPORTED = "0.15.3"
 FETCH_WAIT_S = 0.5
 # Enough for numpy to be quick, few enough that the loop turns every 30 ms or so.
 PIECE_RECORDS = 8_000
-# Parsed while others are processed or flushed; each is some MiB.
-PARTS_AHEAD = 3
 
 if version("faust-streaming") != SUPPORTED:
     raise ConfigError(f"faust-streaming {version('faust-streaming')} is installed, this build is made for {SUPPORTED}")
@@ -52,34 +50,11 @@ class Listener(Protocol):
         """Reading cannot go on."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Ahead:
-    """A part of a span that is being parsed."""
-
-    partition: TP
-    span: Span
-    pieces: asyncio.Future[list[Piece]]
-
-
-def _parse(part: Part, scanner: PlainScanner | None) -> list[Piece]:
+def _pieces(span: Span, scanner: PlainScanner | None) -> Iterator[Piece]:
+    """Parse a span piece by piece, and read the plain events of a topic that holds some."""
     if scanner is None:
-        return part.parse()
-    return [piece.scanned(scanner) for piece in part.parse(scanner.native)]
-
-
-async def _next(ahead: asyncio.Queue[_Ahead], reader: asyncio.Task[None]) -> _Ahead | None:
-    """The next part, or None when the reader has ended; raises what it raised."""
-    if not ahead.empty():
-        return ahead.get_nowait()
-    waiting = asyncio.ensure_future(ahead.get())
-    try:
-        await asyncio.wait((waiting, reader), return_when=asyncio.FIRST_COMPLETED)
-        if waiting.done():
-            return waiting.result()
-    finally:
-        waiting.cancel()
-    reader.result()
-    return None
+        return span.pieces(PIECE_RECORDS)
+    return map(methodcaller("scanned", scanner), span.pieces(PIECE_RECORDS, scanner.native))
 
 
 class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
@@ -232,34 +207,33 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         self._transition = None
 
     async def pump(self) -> None:
-        """Read and hand over until cancelled. Backpressure is this loop's await: `PARTS_AHEAD` are parsed ahead, no more.
+        """Read and hand over until cancelled. Backpressure is this loop's await; `ParseAhead` says how far ahead of it.
 
         Pieces go over whenever they were fetched, for the task goes by offsets, and takes only what follows its position. A
         fetch that waited through a rebalance may bring what came after it; dropped here, it would never come again.
         """
-        ahead: asyncio.Queue[_Ahead] = asyncio.Queue(PARTS_AHEAD)
-        parser = ThreadPoolExecutor(1, thread_name_prefix="parse")
-        reader = asyncio.ensure_future(self._read(ahead, parser))
         left: Span | None = None
-        try:
-            while (part := await _next(ahead, reader)) is not None:
-                tp = part.partition
-                for piece in await part.pieces:
-                    if part.span is not left and tp in self._flowing:
-                        back_to = await self.listener.batch(tp, piece)
+        with ParseAhead() as ahead:
+            reader = asyncio.ensure_future(self._read(ahead))
+            try:
+                while (parsed := await ahead.next(reader)) is not None:
+                    tp = parsed.partition
+                    if parsed.span is not left and tp in self._flowing:
+                        back_to = await self.listener.batch(tp, parsed.piece)
                         if back_to is not None:
-                            left = part.span
+                            left = parsed.span
                             if tp in self._flowing:
                                 await self._thread.read_from({tp: back_to})
-                await asyncio.sleep(0)
-        finally:
-            reader.cancel()
-            await asyncio.wait([reader])
-            parser.shutdown(wait=False, cancel_futures=True)
+                    ahead.done(parsed)
+                    await asyncio.sleep(0)
+            finally:
+                reader.cancel()
+                await asyncio.wait([reader])
 
-    async def _read(self, ahead: asyncio.Queue[_Ahead], parser: Executor) -> None:
-        """Fetch, and parse in a thread of its own while the main loop computes; ends when the consumer is stopped."""
-        loop = asyncio.get_running_loop()
+    async def _read(self, ahead: ParseAhead) -> None:
+        """Fetch, and have it parsed, one fetch in advance of the parser; ends when the consumer is stopped."""
+        scanners = self.transport.scanners
+        parsing: asyncio.Future[None] | None = None
         while True:
             if not self._flowing:
                 self._changed.clear()
@@ -267,14 +241,17 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             try:
                 fetched = await self._thread.getmany(set(self._flowing), FETCH_WAIT_S)
             except ConsumerStoppedError:
-                return
-            for tp, spans in (fetched or {}).items():
-                scanner = self.transport.scanners.get(tp.topic)
-                for span in spans:
-                    for part in span.parts(PIECE_RECORDS):
-                        pieces = loop.run_in_executor(parser, _parse, part, scanner)
-                        await ahead.put(_Ahead(TP(*tp), span, pieces))
-            await asyncio.sleep(0)
+                break
+            spans = [
+                (TP(*tp), span, _pieces(span, scanners.get(tp.topic)))
+                for tp, found in (fetched or {}).items()
+                for span in found
+            ]
+            before, parsing = parsing, ahead.parse(spans)
+            if before is not None:
+                await before
+        if parsing is not None:
+            await parsing
 
     async def perform_seek(self) -> None:
         """Positions are set by `read_from` alone."""
