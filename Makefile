@@ -14,7 +14,7 @@ UV := $(BIN)/uv
 PYTHONS ?= python3.11 python3 python3.12 python3.13 python3.14
 COMPILE := $(UV) pip compile -q --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --python-version 3.11
 
-# The compiled part is built where Rust is; without it everything works, at about a third of the speed.
+# The compiled part is built where Rust is; without it everything works, at a fraction of the speed.
 CARGO ?= $(shell command -v cargo || ls $(HOME)/.cargo/bin/cargo 2>/dev/null)
 NATIVE := pipeline/libmodpulse_native.so
 NATIVE_DIR := .dev/native
@@ -75,10 +75,10 @@ $(NATIVE): native/Cargo.toml native/Cargo.lock $(wildcard native/src/*.rs)
 	@rm -f $@
 	@cd native && $(CARGO) build -q --release --locked --offline --target-dir ../$(NATIVE_DIR) \
 	  && cp "$$(ls ../$(NATIVE_DIR)/release/libmodpulse_native.{so,dylib} 2>/dev/null)" ../$@ \
-	  || echo "the compiled part could not be built; everything works without it, at about a third of the speed" >&2
+	  || echo "the compiled part could not be built; everything works without it, at a fraction of the speed" >&2
 else
 $(NATIVE):
-	@echo "no Rust (cargo) here: the compiled part is left out; everything works without it, at about a third of the speed" >&2
+	@echo "no Rust (cargo) here: the compiled part is left out; everything works without it, at a fraction of the speed" >&2
 endif
 
 $(STAMP): requirements-dev.lock pyproject.toml | $(UV)

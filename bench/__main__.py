@@ -13,7 +13,7 @@ from bench.catalog import LIMIT, MAIN, PROGRAMS, chosen
 from bench.machine import description
 from bench.measure import VoidError
 from bench.tables import Row, summary, taken, throughput, write_section
-from bench.workload import Loaded, Workload
+from bench.workload import COMPRESSION, Loaded, Workload
 
 LEAST_ROUNDS = 3
 SMOKE_EVENTS = 1_000_000
@@ -106,7 +106,7 @@ def _input(loaded: Loaded) -> str:
     return (
         f"Input: {load.events:,} JSON events of {loaded.bytes_per_event:.0f} bytes, {load.modules} modules,"
         f" {load.partitions} partitions, {load.span_s} s of event time, disorder below {load.disorder_ms / 1000:g} s,"
-        f" lz4, seed {load.seed}.\n"
+        f" {COMPRESSION}, seed {load.seed}.\n"
     )
 
 

@@ -170,7 +170,8 @@ def together(place: Arena, loaded: Loaded, workers: int) -> Outcome:
         _wait(running, lambda: False, 2 * _SETTLE_S)  # starting, joining, sharing out
         began = time.time()
         gate.touch()
-        _wait(running, lambda: sum(r.last[1] for r in running if r.last) >= total, _DEADLINE_S)
+        if not _wait(running, lambda: sum(r.last[1] for r in running if r.last) >= total, _DEADLINE_S):
+            raise VoidError(f"{workers} workers did not come to the end in {_DEADLINE_S:g} s: {running[0].tail()}")
         outcomes = [r.outcome() for r in running if r.last is not None]
         ended = max(r.last[0] for r in running if r.last is not None)
         for worker in running:
@@ -186,11 +187,14 @@ def together(place: Arena, loaded: Loaded, workers: int) -> Outcome:
     return Outcome(total, total, ended - began, cpu_s, peak_mib, total / (ended - began))
 
 
-def _wait(running: Sequence[Running], done: Callable[[], bool], seconds: float) -> None:
+def _wait(running: Sequence[Running], done: Callable[[], bool], seconds: float) -> bool:
     deadline = time.monotonic() + seconds
-    while not done() and time.monotonic() < deadline:
+    while not done():
+        if time.monotonic() > deadline:
+            return False
         for worker in running:
             worker.listen(0.1 / len(running))
+    return True
 
 
 def _draw(points: Sequence[Point]) -> list[str]:

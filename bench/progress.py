@@ -68,10 +68,17 @@ class Progress:
 
     __slots__ = ("_due", "_expected", "_step", "events")
 
-    def __init__(self, expected: int) -> None:
+    def __init__(self, expected: int, step: int | None = None) -> None:
+        """Begin.
+
+        Args:
+            expected: how many events the program is asked for.
+            step: tell after so many, instead of a number of times in all. With 1 it tells whenever events come, so that of
+                several programs it is known when together they have done all.
+        """
         self.events = 0
         self._expected = expected
-        self._step = max(expected // _LINES, 1)
+        self._step = step or max(expected // _LINES, 1)
         self._due = 1
 
     @property

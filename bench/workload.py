@@ -13,6 +13,7 @@ from topology.batch_sender import batch_sender
 from topology.settings import Settings
 from topology.topic_admin import create_topics
 
+COMPRESSION = "lz4"
 _CHUNK = 20_000
 # Below limits.max_label_value_chars.
 _LABEL = 200
@@ -109,7 +110,7 @@ async def _load(settings: Settings, workload: Workload) -> Loaded:
     await create_topics(settings, dry_run=False)
     topic = settings.topics.module_log_events
     began, size = time.monotonic(), 0
-    async with batch_sender(settings, topic) as sender:
+    async with batch_sender(settings, topic, COMPRESSION) as sender:
         for chunk in records(workload, time.time_ns() // 1_000_000):
             await sender.send(chunk)
             size += sum(len(value) for _, value in chunk)

@@ -19,6 +19,8 @@ from topology.settings import Settings
 
 # Below the 1 MiB a batch of the input topic may have (topology/topics.py), whatever compression makes of it.
 BATCH_BYTES = 500_000
+# aiokafka compresses lz4 at level 9, which takes ten times as long as this: longer than everything else a sender does.
+COMPRESSION = "snappy"
 # A batch's header, a record's header and what compression may add.
 _OVERHEAD_BYTES = 1_000
 
@@ -97,8 +99,13 @@ class BatchSender:
 
 
 @asynccontextmanager
-async def batch_sender(settings: Settings, topic: str) -> AsyncIterator[BatchSender]:
+async def batch_sender(settings: Settings, topic: str, compression: str = COMPRESSION) -> AsyncIterator[BatchSender]:
     """A sender to a topic that exists. Leaving the block without an error waits until everything is acknowledged.
+
+    Args:
+        settings: of the broker.
+        topic: where to.
+        compression: a codec of Kafka's.
 
     Raises:
         ConfigError: the topic is missing.
@@ -109,7 +116,7 @@ async def batch_sender(settings: Settings, topic: str) -> AsyncIterator[BatchSen
         producer = AIOKafkaProducer(
             **client_options(settings),
             enable_idempotence=True,
-            compression_type="lz4",
+            compression_type=compression,
             max_batch_size=BATCH_BYTES,
             linger_ms=0,
         )

@@ -82,7 +82,7 @@ def _native(settings: Settings) -> Finding:
     return Finding(
         "native",
         "fail" if settings.native == "require" else "warn",
-        "the compiled part was not built (or from other sources): about a third of the throughput",
+        "the compiled part was not built (or from other sources): a fraction of the throughput",
         REMEDY,
     )
 

@@ -21,7 +21,8 @@ from topology.logs import setup_logs
 from topology.settings import load_settings
 
 _POLL_S = 0.01
-_progress = Progress(Task.from_environment().events)
+_GATE = "BENCH_GATE"
+_progress = Progress(Task.from_environment().events, step=1 if _GATE in os.environ else None)
 _cores: list[ModuleCore] = []
 
 
@@ -43,7 +44,7 @@ class GatedWorker(worker.Worker):
 
     async def batch(self, partition: TP, piece: Piece) -> int | None:
         """Wait for the file, then process."""
-        gate = Path(os.environ["BENCH_GATE"])
+        gate = Path(os.environ[_GATE])
         while not self._opened:
             self._opened = gate.exists()  # noqa: ASYNC240 - only before the start
             await asyncio.sleep(_POLL_S)
@@ -55,7 +56,7 @@ def main() -> int:
     settings = load_settings()
     setup_logs(settings.log)
     vars(worker)["ModuleCore"] = CountedCore
-    if "BENCH_GATE" in os.environ:
+    if _GATE in os.environ:
         vars(worker)["Worker"] = GatedWorker
     uvloop.run(worker.run_worker(settings, configured_rules(settings)))
     tell(verified=sum(ledger.applied for core in _cores for ledger in core.ledgers.values()))

@@ -51,7 +51,7 @@ class Settings(BaseSettings):
     flush_interval: PositiveDurationMs = 200
     # Well-keyed events need no second hop; "always" is for fleets whose clients hash keys differently.
     repartition: Literal["mismatch", "always"] = "mismatch"
-    # The compiled part triples the throughput and changes no result; "require" refuses to start where it was not built.
+    # The compiled part multiplies the throughput and changes no result; "require" refuses to start where it was not built.
     native: Literal["auto", "off", "require"] = "auto"
     kafka: KafkaSettings = KafkaSettings()
     topics: TopicSettings = TopicSettings()
