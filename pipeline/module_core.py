@@ -20,6 +20,7 @@ from pipeline.windows import persist
 from pipeline.windows.block import Block
 from pipeline.windows.columns import Columns, Prepared, fold
 from pipeline.windows.emitter import Emitter, TaskState
+from pipeline.windows.pace import LargerPace
 from pipeline.windows.tree import WindowTree
 from schemas.errors import PoisonRecord, StateIncompatible
 from schemas.partials import ModulesSeen, PartitionReport, encode_partial, partial_key
@@ -63,9 +64,8 @@ class ModuleCore:
         self._emitter = Emitter(self._state, self.alerts)
         self._deleted: list[StateRecord] = []
         self._sequence = 0
-        self._last_larger_ms = 0
+        self._larger = LargerPace(len(windows.sizes), windows.emit_interval_ms)
         self._applied_since_cut = False
-        self._larger_owed = False
         self._idle = False
         self._expired_through_ms: int | None = None
         self._reported: tuple[int | None, bool] | None = None
@@ -102,7 +102,7 @@ class ModuleCore:
     def owes(self) -> bool:
         """Whether a cut would write anything."""
         box = self._state.outbox
-        return self._applied_since_cut or self._larger_owed or bool(box.emitted or box.rejected or box.forwarded)
+        return self._applied_since_cut or self._larger.owes or bool(box.emitted or box.rejected or box.forwarded)
 
     def apply(self, batch: RecordBatch, now_ms: int) -> None:
         """Take in a batch. Every record ends in exactly one column of its source's ledger.
@@ -209,7 +209,7 @@ class ModuleCore:
             changed = fold(block.sums, part)
             block.dirty_sums.update(np.unique(changed // CHUNK_MODULES).tolist())
             state.modules.seen(changed, pane_end)
-        self._larger_owed = True
+        self._larger.news()
 
     def _touch(self, time_ms: int) -> Block:
         """The base pane of a time, with the windows over it; one that opens after its close is final from the start."""
@@ -273,18 +273,14 @@ class ModuleCore:
     def cut(self, now_ms: int, *, everything: bool = False) -> Cut:
         """Collect everything to be written since the last cut.
 
-        Records of larger windows go out at most every `emit_interval_ms`, at once when nothing came in since the last cut,
-        and with `everything`.
+        Records of larger windows go out at most every `emit_interval_ms`, a few sizes in each cut; all at once when nothing
+        came in since the last cut, and with `everything`.
         """
-        state, windows = self._state, self.config.windows
+        state = self._state
         self._fit_profiles()
         self._emitter.refresh(0, now_ms)
-        due = not 0 <= now_ms - self._last_larger_ms < windows.emit_interval_ms  # also when the clock stepped back
-        if self._larger_owed and (due or everything or not self._applied_since_cut):
-            for level in range(1, len(windows.sizes)):
-                self._emitter.refresh(level, now_ms)
-            self._last_larger_ms = now_ms
-            self._larger_owed = False
+        for level in self._larger.take(now_ms, everything=everything or not self._applied_since_cut):
+            self._emitter.refresh(level, now_ms)
         self._applied_since_cut = False
         partials = [Partial(partial_key(p), encode_partial(p)) for p in self._emitter.drain_partials()]
         partials += self._members() + self._report()
@@ -378,7 +374,8 @@ class ModuleCore:
         for block in list(self._state.tree):
             for over in self._state.tree.open_over(block, self._state.modules.capacity):
                 self._close_late(over)
-        self._larger_owed = len(self._state.tree) > 0
+        if len(self._state.tree):
+            self._larger.news()
 
 
 _decode_ids = decoder(IdSegment).decode
