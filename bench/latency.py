@@ -51,6 +51,8 @@ _HALF = 0.5
 # The group settles and the first windows are not whole.
 _WARM_S = 5.0
 _READY_S = 60.0
+# A generator that is asked for more than it can make: long enough for a rate.
+_FLOOD_S = 20.0
 _WINDOWS = WindowConfig()
 
 
@@ -199,10 +201,15 @@ async def _ready(bind: str, worker: Running) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One run: what was asked for, the load really offered, and the latencies."""
+    """One run: what was asked for, the load really offered, and the latencies.
+
+    Attributes:
+        kept: events/s that were made and processed while both went on: the lesser of the two rates.
+    """
 
     setting: Setting
     offered: float
+    kept: float
     samples: Samples
 
 
@@ -250,7 +257,8 @@ async def once(place: Arena, setting: Setting, rate: float, seconds: float) -> R
             generator.kill()
     if generator.verified is None or worker.verified != generator.verified + probes:
         raise VoidError(f"{worker.verified} events applied; generator: {generator.tail()}; worker: {worker.tail()}")
-    return Result(setting, generator.outcome().rate, watch.samples)
+    offered = generator.outcome().rate
+    return Result(setting, offered, min(offered, worker.outcome().rate), watch.samples)
 
 
 def main() -> int:
@@ -269,13 +277,15 @@ def main() -> int:
     with arena() as place:
         loaded = place.load(Workload(events=asked.events))
         most = {interval: _backlog(place, loaded, interval, asked.rounds) for interval in INTERVALS_MS}
+        flood = uvloop.run(once(place, Setting(1.0, INTERVALS_MS[0]), most[INTERVALS_MS[0]], _FLOOD_S))
+        say(f"at most {flood.kept:,.0f} events/s made, stored and processed at once")
         results = []
         for setting in _settings(every=asked.all):
-            rate = most[INTERVALS_MS[0]] * setting.share
+            rate = flood.kept * setting.share
             result = uvloop.run(once(place, setting, rate, asked.seconds))
             results.append(result)
             say(f"{setting.share:.0%} load, flush {setting.flush_ms} ms: {_cells(result)}")
-    table = _table(results, most)
+    table = _table(results, most, flood.kept)
     print(f"\n{table}")
     write_section("latency", f"{table}\n{taken(' '.join(['python -m bench.latency', *sys.argv[1:]]), machine)}")
     return 0
@@ -314,9 +324,9 @@ def quantiles(seconds: Sequence[float]) -> str:
     return " / ".join(f"{value * 1000:,.0f}" for value in chosen)
 
 
-def _table(results: Sequence[Result], most: dict[int, float]) -> str:
+def _table(results: Sequence[Result], most: dict[int, float], kept: float) -> str:
     head = (
-        "load", "flush_interval", "most events/s at this interval", "offered events/s", "event to provisional, ms",
+        "load", "flush_interval", "most events/s from a backlog", "offered events/s", "event to provisional, ms",
         "window end to final, ms", "crossing to alert, ms", "samples",
     )  # fmt: skip
     body = [
@@ -324,8 +334,9 @@ def _table(results: Sequence[Result], most: dict[int, float]) -> str:
         for r in results
     ]
     note = (
-        "Each cell: p50 / p99 / max. The maximum is what one worker takes from a backlog; the load is made on the same machine"
-        " and takes from the same cores. Grace is "
+        f"Each cell: p50 / p99 / max. The load is a share of {kept:,.0f} events/s: the most that could be made, stored and"
+        " processed at once, for generator and broker are on the same cores as the worker, which takes more from a backlog."
+        " Grace is "
         f"{_WINDOWS.grace_ms / 1000:g} s: no final record can be earlier. The alert counts from window end + grace.\n"
     )
     return f"{markdown(head, body)}\n{note}"
