@@ -115,16 +115,17 @@ impl<'a> Names<'a> {
     fn read(&mut self, reader: &mut Reader<'a>, place: usize) -> Option<Field> {
         if let Some((name, field)) = self.names.get(place) {
             if !name.is_empty() && reader.take_all(name) {
+                reader.space();
                 return Some(*field);
             }
         }
         let begin = reader.at;
         let field = Field::of(reader.string()?.0);
         reader.expect(b':')?;
-        reader.space();
         if let Some(known) = self.names.get_mut(place) {
             *known = (reader.since(begin), field);
         }
+        reader.space();
         Some(field)
     }
 }

@@ -5,6 +5,7 @@ import math
 import random
 import shutil
 from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 
 import msgspec
@@ -253,6 +254,28 @@ def test_without_the_library_the_python_path_reads_everything(monkeypatch: pytes
     run = Run(CoreConfig())
     run.core.apply(batch_of([raw(AT_MS)], [b"checkout"]), AT_MS)
     assert (run.ledger.applied, run.core.one_by_one) == (1, 0)
+
+
+def test_events_of_producers_that_write_otherwise_are_all_plain(native: Native) -> None:
+    event = {
+        "module_id": "m",
+        "timestamp": AT_MS,
+        "success": True,
+        "response_time_ms": 1.5,
+        "event_id": "e",
+        "labels": {"a": "b"},
+    }
+    backwards = dict(reversed(event.items()))
+    texts = [
+        json.dumps(members, separators=separators)
+        for members in (event, backwards, {"version": 2, **event})
+        for separators in ((",", ":"), (", ", ": "), (" , ", " : "), (",", ":\n\t"), (",  ", ":"))
+    ]
+    # Each behind each: a name is looked for where it stood in the event before.
+    values = [text.encode() for pair in product(texts, repeat=2) for text in pair]
+    found = scan(values, [b"m"] * len(values))
+    for row, value in enumerate(values):
+        assert check_row(found, row, value, b"m"), value
 
 
 def test_spans_that_lie_outside_the_buffer_are_not_read(native: Native) -> None:
