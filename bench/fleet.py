@@ -17,6 +17,7 @@ from bench.measure import Running, VoidError
 from bench.progress import Task
 from bench.workload import Loaded, Workload, remove_topics
 from pipeline.config import Limits, WindowConfig
+from pipeline.ingest.dedup import MAX_LOAD, SLOT_BYTES
 from topology.fetch import SpanConsumer
 from topology.settings import Settings
 from topology.topic_admin import create_topics
@@ -27,7 +28,8 @@ FLEET_MODULES = 10_000
 LOAD_SHARE = 0.6
 _PARTITIONS_PER_WORKER = 2
 _STEADY_RATE, _STEADY_S, _START_S = 10_000, 60.0, 10.0
-_MIB = 1 << 20
+_MIB, _GIB = 1 << 20, 1 << 30
+_WINDOWS = WindowConfig()
 # How the changelog's keys of remembered ids begin.
 _IDS = b"ids|"
 
@@ -46,6 +48,19 @@ class Written:
     newest_ids: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Steady:
+    """What a worker did under a small steady load, in which nearly all work is that of its records.
+
+    Attributes:
+        cores: CPU seconds a second.
+    """
+
+    outputs: Written
+    changelog: Written
+    cores: float
+
+
 def fleet(place: Arena, base: Workload) -> str:
     """The paragraph.
 
@@ -54,37 +69,50 @@ def fleet(place: Arena, base: Workload) -> str:
     """
     loaded = place.load(base)
     outcome = place.run(next(program for program in PROGRAMS if program.name == MAIN), loaded)
-    outputs, changelog = _steady(place, base)
-    return text(outcome.rate, outcome.cpu_per_million, loaded, outputs, changelog)
+    return text(outcome.rate, outcome.cpu_per_million, loaded, _steady(place, base))
 
 
-def text(rate: float, cpu_per_million: float, loaded: Loaded, outputs: Written, changelog: Written) -> str:
-    """What follows from the measured costs."""
-    workers = math.ceil(FLEET / (rate * LOAD_SHARE))
-    partitions = workers * _PARTITIONS_PER_WORKER
+def text(rate: float, cpu_per_million: float, loaded: Loaded, steady: Steady) -> str:
+    """What follows from the measured costs.
+
+    A worker is busy with events, of which it takes so many from a backlog, and with the records of its modules, which it writes
+    at every flush however many events there are. Both add up; a main thread has one core.
+    """
     per_module = FLEET_MODULES / loaded.workload.modules
+    outputs, changelog = steady.outputs, steady.changelog
+    event_cores = FLEET / 1e6 * cpu_per_million
+    record_cores = (steady.cores - _STEADY_RATE / 1e6 * cpu_per_million) * per_module
+    workers = math.ceil((FLEET / rate + record_cores) / LOAD_SHARE)
+    partitions = workers * _PARTITIONS_PER_WORKER
     more_events = FLEET / _STEADY_RATE
     outputs_mib = outputs.total * per_module / _STEADY_S / _MIB
     windows_mib = (changelog.total - changelog.ids) * per_module / _STEADY_S / _MIB
     ids_mib = changelog.ids * more_events / _STEADY_S / _MIB
     limit = Limits().max_dedup_ids_per_pane
-    wanted = FLEET / partitions * WindowConfig().base_ms / 1000
+    wanted = FLEET / partitions * _WINDOWS.base_ms / 1000
     enough = "is enough" if wanted <= limit else "is too little: raise it, or take more partitions"
+    kept_s = (_WINDOWS.base_ms + _WINDOWS.grace_ms + _WINDOWS.corrections_ms) / 1000
+    # A table is between half and wholly as full as it may be.
+    ids_gib = FLEET * kept_s * SLOT_BYTES / MAX_LOAD / _GIB
     return (
-        f"One worker took {rate:,.0f} events/s from a backlog, at {cpu_per_million:.2f} CPU seconds per million events. At"
-        f" {LOAD_SHARE:.0%} of that, so that it can catch up after a restart, {FLEET:,} events/s need **{workers} workers**"
-        f" ({FLEET / 1e6 * cpu_per_million:.1f} cores of work) and, with {_PARTITIONS_PER_WORKER} partitions for each,"
-        f" **{partitions} partitions**. With {FLEET_MODULES:,} modules the brokers take in"
+        f"One worker took {rate:,.0f} events/s from a backlog, at {cpu_per_million:.2f} CPU seconds per million events, and"
+        f" {steady.cores:.2f} cores for {_STEADY_RATE:,.0f} events/s of {loaded.workload.modules:,} modules, nearly all of it"
+        f" for their records. {FLEET:,} events/s of {FLEET_MODULES:,} modules are {event_cores:.1f} cores of events and"
+        f" {record_cores:.1f} of records; a worker's main thread {LOAD_SHARE:.0%} busy, so that it can catch up after a restart,"
+        f" that is **{workers} workers** and, with {_PARTITIONS_PER_WORKER} partitions for each, **{partitions} partitions**. A"
+        " longer `flush_interval` makes the records fewer. The brokers take in"
         f" **{FLEET * loaded.bytes_per_event / _MIB:,.0f} MiB/s** of events ({loaded.bytes_per_event:.0f} bytes each) and from"
         f" the workers **{outputs_mib:,.1f} MiB/s** of outputs, **{windows_mib:,.1f} MiB/s** of window state and"
         f" **{ids_mib:,.1f} MiB/s** of remembered ids, all before compression and replication. Outputs and window state grow"
         " with modules and flushes, remembered ids with events. The window state after"
-        f" {_STEADY_S:.0f} s is {(changelog.newest - changelog.newest_ids) * per_module / _MIB:,.0f} MiB for all modules. A"
-        f" partition then has {wanted:,.0f} ids in a base pane; `dedup.max_ids_per_pane` ({limit:,} by default) {enough}.\n"
+        f" {_STEADY_S:.0f} s is {(changelog.newest - changelog.newest_ids) * per_module / _MIB:,.0f} MiB for all modules."
+        f" Events with an `event_id` are remembered for {kept_s:,.0f} s: {FLEET * kept_s:,.0f} ids in all workers,"
+        f" **{ids_gib:,.0f} to {2 * ids_gib:,.0f} GiB** of memory, less with a shorter `windows.corrections`. A partition then has"
+        f" {wanted:,.0f} ids in a base pane; `dedup.max_ids_per_pane` ({limit:,} by default) {enough}.\n"
     )
 
 
-def _steady(place: Arena, base: Workload) -> tuple[Written, Written]:
+def _steady(place: Arena, base: Workload) -> Steady:
     run = f"bench-{secrets.token_hex(4)}"
     environment = place.settings(run, f"{run}-input", base.partitions)
     settings = place.read(environment)
@@ -103,7 +131,8 @@ def _steady(place: Arena, base: Workload) -> tuple[Written, Written]:
         worker, generator = running
         if worker.verified is None or worker.verified != generator.verified:
             raise VoidError(f"{worker.verified} of {generator.verified} events applied: {worker.tail()}")
-        return asyncio.run(_read_back(settings))
+        outcome = worker.outcome()
+        return Steady(*asyncio.run(_read_back(settings)), outcome.cpu_s / outcome.seconds)
     finally:
         for program in running:
             program.kill()

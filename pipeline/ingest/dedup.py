@@ -14,6 +14,8 @@ from pipeline.sketch.mapping import I8
 _ANYWHERE: I8 = np.empty(0, np.int64)  # the compiled part looks for the place by itself
 
 MIN_SLOTS = 1 << 10
+# An id and the code of its pane.
+SLOT_BYTES = 12
 ABSENT = -1
 # Linear probing with well-mixed hashes takes about two looks for a hit here, and six for a miss.
 MAX_LOAD = 0.7

@@ -9,7 +9,7 @@ import pytest
 
 from bench.catalog import PROGRAMS, chosen
 from bench.charts import Series, chart
-from bench.fleet import Written, text
+from bench.fleet import Steady, Written, text
 from bench.latency import quantiles
 from bench.measure import Outcome, VoidError, measure
 from bench.progress import Progress, Task, heard
@@ -146,9 +146,12 @@ def test_a_chart_is_well_formed_and_escapes_its_texts() -> None:
 
 def test_what_a_fleet_needs_follows_from_the_measured_costs() -> None:
     loaded = Loaded("input", Workload(modules=500), 200.0, 1.0)
-    said = text(200_000, 4.0, loaded, Written(60 << 20, 1), Written(120 << 20, 16 << 20, 60 << 20, 6 << 20))
-    assert "**9 workers**" in said
-    assert "**18 partitions**" in said
+    steady = Steady(Written(60 << 20, 1), Written(120 << 20, 16 << 20, 60 << 20, 6 << 20), cores=0.09)
+    said = text(200_000, 4.0, loaded, steady)
+    assert "are 4.0 cores of events and 1.0 of records" in said
+    assert "**10 workers**" in said
+    assert "**20 partitions**" in said
+    assert "**10 to 20 GiB** of memory" in said
     assert "**20.0 MiB/s** of outputs" in said
     assert "**20.0 MiB/s** of window state" in said
     assert "**100.0 MiB/s** of remembered ids" in said

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.ingest.dedup import ABSENT, MIN_SLOTS, Deduplicator, IdTable
+from pipeline.ingest.dedup import ABSENT, MIN_SLOTS, SLOT_BYTES, Deduplicator, IdTable
 from pipeline.ingest.identifiers import hash_ids, hash_text
 from pipeline.native import Native, load_native
 from tests.property.kit import fixed
@@ -189,7 +189,7 @@ def test_memory_is_given_back_when_panes_are_sealed() -> None:
     assert largest <= 9_000
     dedup.seal(10**9)
     assert dedup.remembered == 0
-    assert dedup.nbytes == MIN_SLOTS * 12
+    assert dedup.nbytes == MIN_SLOTS * SLOT_BYTES
 
 
 @pytest.mark.parametrize("seed", range(2))
