@@ -107,8 +107,8 @@ def text(rate: float, cpu_per_million: float, loaded: Loaded, steady: Steady) ->
         " with modules and flushes, remembered ids with events. The window state after"
         f" {_STEADY_S:.0f} s is {(changelog.newest - changelog.newest_ids) * per_module / _MIB:,.0f} MiB for all modules."
         f" Events with an `event_id` are remembered for {kept_s:,.0f} s: {FLEET * kept_s:,.0f} ids in all workers,"
-        f" **{ids_gib:,.0f} to {2 * ids_gib:,.0f} GiB** of memory, less with a shorter `windows.corrections`. A partition then has"
-        f" {wanted:,.0f} ids in a base pane; `dedup.max_ids_per_pane` ({limit:,} by default) {enough}.\n"
+        f" **{ids_gib:,.0f} to {2 * ids_gib:,.0f} GiB** of memory, less with a shorter `windows.corrections`. A partition then"
+        f" has {wanted:,.0f} ids in a base pane; `dedup.max_ids_per_pane` ({limit:,} by default) {enough}.\n"
     )
 
 
