@@ -35,14 +35,21 @@ impl Table<'_> {
         }
     }
 
+    /// Remember an id; answers whether it was not there.
+    #[inline]
+    fn put(&mut self, id: u64, code: u32) -> bool {
+        let slot = self.slot(id);
+        let new = self.ids[slot] != id;
+        self.ids[slot] = id;
+        self.codes[slot] = code;
+        new
+    }
+
     /// Remember ids; one that is there already gets the new code. Answers how many were not there.
     pub fn insert(&mut self, ids: &[u64], codes: &[u32]) -> usize {
         let mut new = 0;
         for (id, code) in ids.iter().zip(codes) {
-            let slot = self.slot(*id);
-            new += usize::from(self.ids[slot] != *id);
-            self.ids[slot] = *id;
-            self.codes[slot] = *code;
+            new += usize::from(self.put(*id, *code));
         }
         new
     }
@@ -51,9 +58,7 @@ impl Table<'_> {
     pub fn take_in(&mut self, other: &Table) {
         for (id, code) in other.ids.iter().zip(&*other.codes) {
             if *id != 0 {
-                let slot = self.slot(*id);
-                self.ids[slot] = *id;
-                self.codes[slot] = *code;
+                self.put(*id, *code);
             }
         }
     }

@@ -90,9 +90,7 @@ impl<'a> Reader<'a> {
 
     /// Pass a word, which must come.
     pub fn word(&mut self, word: &[u8]) -> Option<()> {
-        let found = self.bytes[self.at..].starts_with(word);
-        self.at += word.len();
-        found.then_some(())
+        self.take_all(word).then_some(())
     }
 
     /// Pass `null` if it comes.

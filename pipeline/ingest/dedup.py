@@ -11,8 +11,6 @@ from pipeline.ingest.identifiers import U8
 from pipeline.native import Codes, Native
 from pipeline.sketch.mapping import I8
 
-_ANYWHERE: I8 = np.empty(0, np.int64)  # the compiled part looks for the place by itself
-
 MIN_SLOTS = 1 << 10
 # An id and the code of its pane.
 SLOT_BYTES = 12
@@ -28,14 +26,13 @@ class IdTable:
     the same arrays.
     """
 
-    __slots__ = ("_code_of", "_codes", "_ids", "_native", "_panes", "_panes_array", "size")
+    __slots__ = ("_code_of", "_codes", "_ids", "_native", "_panes", "size")
 
     def __init__(self, native: Native | None = None) -> None:
         self._native = native
         self.size = 0
-        self._panes: list[int] = []  # by code
-        self._panes_array: I8 | None = None
-        self._code_of: dict[int, int] = {}
+        self._code_of: dict[int, int] = {}  # by pane end, in the order of the codes
+        self._panes: I8 | None = None  # pane ends by code, once they are asked for
         self._ids, self._codes = _slots(MIN_SLOTS)
 
     @property
@@ -55,14 +52,20 @@ class IdTable:
         if self._native is not None:
             self._native.move_ids(old, (self._ids, self._codes))
         else:
-            self.size = 0
             used = old[0] != 0
+            self.size = 0
             self._put(old[0][used], old[1][used], None)
 
-    def lookup(self, ids: U8) -> tuple[I8, I8]:
-        """The pane end of each id (or `ABSENT`), and the slot where to begin looking for its place."""
+    def lookup(self, ids: U8) -> tuple[I8, I8 | None]:
+        """The pane end of each id (or `ABSENT`), and the slot where to begin looking for its place.
+
+        The compiled part looks for the place by itself: no slots.
+        """
         if self._native is not None:
-            return self._native.look_up((self._ids, self._codes), self._pane_ends(), ids), _ANYWHERE
+            return self._native.look_up((self._ids, self._codes), self._pane_ends(), ids), None
+        return self._lookup(ids)
+
+    def _lookup(self, ids: U8) -> tuple[I8, I8]:
         found = np.full(ids.size, ABSENT, np.int64)
         mask = self._ids.size - 1
         slots = (ids & np.uint64(mask)).astype(np.int64)
@@ -95,7 +98,7 @@ class IdTable:
             self.size += self._native.insert((self._ids, self._codes), ids, codes)
             return
         if slots is None:
-            slots = self.lookup(ids)[1]
+            slots = self._lookup(ids)[1]
         mask = self._ids.size - 1
         while ids.size:
             there = self._ids[slots]
@@ -110,15 +113,14 @@ class IdTable:
     def _code(self, pane_end: int) -> int:
         code = self._code_of.get(pane_end)
         if code is None:
-            code = self._code_of[pane_end] = len(self._panes)
-            self._panes.append(pane_end)
-            self._panes_array = None
+            code = self._code_of[pane_end] = len(self._code_of)
+            self._panes = None
         return code
 
     def _pane_ends(self) -> I8:
-        if self._panes_array is None:
-            self._panes_array = np.array(self._panes, np.int64)
-        return self._panes_array
+        if self._panes is None:
+            self._panes = np.array(list(self._code_of), np.int64)
+        return self._panes
 
     def forget_through(self, pane_end_ms: int) -> None:
         """Drop every id whose pane ends at or before this time."""
@@ -127,9 +129,8 @@ class IdTable:
         kept = self._pane_ends() > pane_end_ms
         keep = (self._ids != 0) & kept[self._codes]
         ids, codes = self._ids[keep], (np.cumsum(kept) - 1).astype(np.uint32)[self._codes[keep]]
-        self._panes_array = self._pane_ends()[kept]
-        self._panes = self._panes_array.tolist()
-        self._code_of = {pane_end: code for code, pane_end in enumerate(self._panes)}
+        self._panes = self._pane_ends()[kept]
+        self._code_of = {pane_end: code for code, pane_end in enumerate(self._panes.tolist())}
         slots = MIN_SLOTS
         while slots * MAX_LOAD < ids.size * 1.5:
             slots *= 2
@@ -199,7 +200,7 @@ class Deduplicator:
         for pane_end in np.unique(ends).tolist():
             of_pane = fresh[ends == pane_end]
             self._note(ids[of_pane], pane_end)
-            self._table.insert(ids[of_pane], pane_end, slots if slots is _ANYWHERE else slots[of_pane])
+            self._table.insert(ids[of_pane], pane_end, None if slots is None else slots[of_pane])
         if one_by_one.any():
             self._one_by_one(ids, pane_ends, streams, known, duplicate, np.flatnonzero(one_by_one))
         return duplicate

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from topology.heap import share_one_heap
+
 SCRIPT = """
 import ctypes, sys, threading
 from topology.heap import share_one_heap
@@ -31,8 +33,6 @@ libc.fclose(file)
 def test_threads_share_a_heap(how: str, tmp_path: Path) -> None:
     report = tmp_path / "heaps.xml"
     if platform.libc_ver()[0] != "glibc":
-        from topology.heap import share_one_heap
-
         assert not share_one_heap()
         return
     done = subprocess.run([sys.executable, "-c", SCRIPT, str(report), how], capture_output=True, text=True, check=True)
