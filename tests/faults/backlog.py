@@ -12,9 +12,10 @@ import orjson
 from bench.workload import Workload, load
 from tests.faults.broker import Brokers
 from tests.faults.crew import Application, Crew
-from tests.faults.limits import bounded, joined, memory_mib, until
+from tests.faults.limits import bounded, joined, memory_mib
 from tests.faults.outcome import Report
 from tests.faults.reader import streamed
+from tests.faults.waiting import until
 from tests.faults.watch import Watch
 from topology.settings import Settings, load_settings
 

@@ -21,12 +21,12 @@ from tests.faults.outcome import Report
 from tests.faults.reader import consumer, partitions_of, read
 from tests.faults.run import SETTINGS
 from tests.faults.traffic import Mix, Traffic
+from tests.faults.waiting import until
 from tests.faults.watch import Watch
 
 NAME = "changelog lost"
 ABOUT = "its head cut off, emptied, deleted and made anew: refused each time, with the way out"
 DEADLINE_S = 90.0
-POLL_S = 0.05
 WAY_OUT = "--accept-state-loss"
 
 
@@ -42,10 +42,12 @@ def make(brokers: Brokers, seed: int, directory: Path) -> Report:
     try:
         watch.start()
         traffic.start()
-        _until(lambda: bool(watch.looks) and all(watch.looks[-1].committed.values()), "something is committed")
+        until(
+            lambda: bool(watch.looks) and all(watch.looks[-1].committed.values()), "something is committed", DEADLINE_S
+        )
         traffic.end()
         ended = time.monotonic()
-        _until(lambda: watch.caught_up(ended), "everything processed")
+        until(lambda: watch.caught_up(ended), "everything processed", DEADLINE_S)
         worker.terminate()
         worker.wait(DEADLINE_S)
     finally:
@@ -67,20 +69,16 @@ def make(brokers: Brokers, seed: int, directory: Path) -> Report:
     return report
 
 
-def _until(condition: Any, what: str) -> None:
-    end = time.monotonic() + DEADLINE_S
-    while not condition():
-        if time.monotonic() > end:
-            raise TimeoutError(f"not within {DEADLINE_S:g} s: {what}")
-        time.sleep(POLL_S)
-
-
 def _start(application: Application, number: int) -> str | None:
     """Start a worker; None when it refused as it must, else what it did instead."""
     log = application.directory / f"damaged-{number}.log"
     worker = spawn((*PRODUCT, "run"), application.environment(), log)
     try:
-        _until(lambda: worker.poll() is not None or b'"assigned"' in log.read_bytes(), "the worker starts or refuses")
+        until(
+            lambda: worker.poll() is not None or b'"assigned"' in log.read_bytes(),
+            "the worker starts or refuses",
+            DEADLINE_S,
+        )
         if worker.poll() is None:
             return "the worker started and counts from zero"
         last = log.read_bytes().splitlines()[-1].decode(errors="replace")
@@ -130,5 +128,7 @@ def _delete_before(admin: Any, application: Application, offsets: dict[int, int]
 def _delete(admin: Any, application: Application) -> None:
     for future in admin.delete_topics([application.changelog]).values():
         future.result(30)
-    _until(lambda: application.changelog not in admin.list_topics(timeout=10).topics, "the changelog is gone")
+    until(
+        lambda: application.changelog not in admin.list_topics(timeout=10).topics, "the changelog is gone", DEADLINE_S
+    )
     application.create_topics()

@@ -14,10 +14,11 @@ from schemas.state import CHUNK_MODULES, IdSegment, MetaChunk, ModulesChunk, Sum
 from tests.faults.backlog import DEFAULTS, settings_of
 from tests.faults.broker import Brokers
 from tests.faults.crew import Application, Crew, Worker
-from tests.faults.limits import joined, until
+from tests.faults.limits import joined
 from tests.faults.outcome import Report
 from tests.faults.reader import streamed
 from tests.faults.traffic import Mix, Traffic
+from tests.faults.waiting import until
 from tests.faults.watch import Watch
 
 NAME = "restart with 2,000 modules"
