@@ -24,19 +24,21 @@ from pipeline.windows.pace import LargerPace
 from pipeline.windows.tree import WindowTree
 from schemas.errors import PoisonRecord, StateIncompatible
 from schemas.partials import ModulesSeen, PartitionReport, encode_partial, partial_key
-from schemas.state import CHUNK_MODULES, POSITION_KEY, IdSegment, Ledger, Position, decoder, pack, unpack_position
+from schemas.state import (
+    CHUNK_MODULES,
+    POSITION_KEY,
+    IdSegment,
+    Ledger,
+    Position,
+    ShellPosition,
+    decoder,
+    pack,
+    unpack_position,
+)
 
 VERSION = 1
-# In the position's `extra`: up to when modules were looked through for those long gone. One more look after a restart could free
-# a module that is still known without it.
-EXPIRED_THROUGH = "expired_through_ms"
 # Batches larger than this are cut, so that sums of 32-bit limbs stay exact in doubles (2^53) with room to spare.
 MAX_BATCH_RECORDS = 1 << 18
-
-
-def fingerprint(config: CoreConfig) -> str:
-    """What the state depends on: window names and sizes, and sketch accuracy."""
-    return "sizes=" + ",".join(f"{name}:{size}" for name, size in config.windows.sizes) + f";alpha={ALPHA}"
 
 
 class ModuleCore:
@@ -68,6 +70,7 @@ class ModuleCore:
         self._applied_since_cut = False
         self._idle = False
         self._expired_through_ms: int | None = None
+        self.shell = ShellPosition()
         self._reported: tuple[int | None, bool] | None = None
         self.stream_ms: int | None = None
         self.ledgers: dict[str, Ledger] = {}
@@ -257,18 +260,19 @@ class ModuleCore:
             self._profiled = modules.generation
             self._state.profiles.assign(modules.ids, modules.capacity)
 
-    def idle_until(self, silent_since_ms: int, stream_then_ms: int | None, now_ms: int) -> None:
-        """The input was read to its end and is silent: stream time follows the wall clock, never past it.
+    def idle_until(self, to_ms: int, now_ms: int) -> None:
+        """The input was read to its end and is silent: stream time moves on without an event, never past the wall clock.
+
+        Before the first event there is no stream time, so nothing moves.
 
         Args:
-            silent_since_ms: wall clock at the newest record.
-            stream_then_ms: stream time then.
+            to_ms: the new stream time; it never goes back.
             now_ms: the wall clock.
         """
         self._idle = True
         self._fit_profiles()
-        if stream_then_ms is not None:
-            self._advance(min(stream_then_ms + now_ms - silent_since_ms, now_ms), now_ms)
+        if self.stream_ms is not None:
+            self._advance(min(to_ms, now_ms), now_ms)
 
     def cut(self, now_ms: int, *, everything: bool = False) -> Cut:
         """Collect everything to be written since the last cut.
@@ -315,23 +319,31 @@ class ModuleCore:
     def _position(self) -> Position:
         ledgers = {topic: Ledger(*msgspec.structs.astuple(ledger)) for topic, ledger in self.ledgers.items()}
         return Position(
-            VERSION,
-            fingerprint(self.config),
-            self._partitions,
-            dict(self.offsets),
-            self.stream_ms,
-            ledgers,
-            self._sequence,
-            dict(self._emitter.ticks),
-            {} if self._expired_through_ms is None else {EXPIRED_THROUGH: self._expired_through_ms},
+            sizes=dict(self.config.windows.sizes),
+            relative_error=ALPHA,
+            partitions=self._partitions,
+            offsets=dict(self.offsets),
+            stream_ms=self.stream_ms,
+            ledger=ledgers,
+            sequence=self._sequence,
+            ticks=dict(self._emitter.ticks),
+            expired_through_ms=self._expired_through_ms,
+            shell=self.shell,
         )
 
-    def restore(self, key: bytes, value: bytes) -> None:
-        """Take one changelog record back in; the newest of each key, in any order but `position` checks what it reads.
+    def restore(self, state: dict[bytes, bytes]) -> None:
+        """Take the whole state back in; see `TaskCore.restore`.
 
         Raises:
-            StateIncompatible: the state does not fit this build or this configuration.
+            StateIncompatible: a record does not fit this build or this configuration, or is damaged.
         """
+        if POSITION_KEY in state:
+            self._restore_position(unpack_position(state.pop(POSITION_KEY)))
+        while state:
+            self._restore(*state.popitem())
+        self._restored()
+
+    def _restore(self, key: bytes, value: bytes) -> None:
         kind = key.partition(b"|")[0]
         if kind in (persist.SUMS, persist.META):
             persist.restore(self._state.tree, key, value)
@@ -342,18 +354,11 @@ class ModuleCore:
             self.dedup.restore(int(pane_end), int(sequence), _decode_ids(value).ids)
         elif kind == b"alert":
             self.alerts.restore(key, value)
-        elif key == POSITION_KEY:
-            self._restore_position(unpack_position(value))
         else:
             raise StateIncompatible(f"the changelog holds a record this build does not know: {key[:60]!r}")
 
     def _restore_position(self, position: Position) -> None:
-        mine = fingerprint(self.config)
-        if position.v != VERSION or position.fingerprint != mine:
-            raise StateIncompatible(
-                f"the state was made with {position.fingerprint!r} (version {position.v}), the configuration says {mine!r}"
-                f" (version {VERSION}): set windows.sizes back, or choose a new application_id"
-            )
+        check_position(self.config, position)
         if position.partitions != self._partitions:
             raise StateIncompatible(
                 f"the input had {position.partitions} partitions when the state was made and has {self._partitions} now;"
@@ -364,10 +369,10 @@ class ModuleCore:
         self.ledgers = dict(position.ledger)
         self._sequence = position.sequence
         self._emitter.ticks = dict(position.ticks)
-        self._expired_through_ms = position.extra.get(EXPIRED_THROUGH)
+        self._expired_through_ms = position.expired_through_ms
+        self.shell = position.shell
 
-    def restored(self) -> None:
-        """Call once after the last `restore`."""
+    def _restored(self) -> None:
         self._state.modules.restored()
         self._fit_profiles()
         # A window whose first record was not due yet is in the changelog only as the panes it is made of.
@@ -376,6 +381,20 @@ class ModuleCore:
                 self._close_late(over)
         if len(self._state.tree):
             self._larger.news()
+
+
+def check_position(config: CoreConfig, position: Position) -> None:
+    """Refuse the state of another configuration.
+
+    Raises:
+        StateIncompatible: the window sizes or the accuracy of the sketches differ.
+    """
+    mine = dict(config.windows.sizes)
+    if list(position.sizes.items()) != list(mine.items()) or position.relative_error != ALPHA:
+        raise StateIncompatible(
+            f"the state was made with windows of {position.sizes} and a relative error of {position.relative_error}, the"
+            f" configuration says {mine} and {ALPHA}: set windows.sizes back, or choose a new application_id"
+        )
 
 
 _decode_ids = decoder(IdSegment).decode

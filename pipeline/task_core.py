@@ -5,7 +5,7 @@ from typing import Protocol
 from pipeline.alerts.machine import AlertMachine
 from pipeline.ingest.batch import RecordBatch
 from pipeline.outputs import Cut
-from schemas.state import Ledger
+from schemas.state import Ledger, ShellPosition
 
 
 class TaskCore(Protocol):
@@ -15,6 +15,7 @@ class TaskCore(Protocol):
     ledgers: dict[str, Ledger]
     alerts: AlertMachine
     stream_ms: int | None
+    shell: ShellPosition
 
     @property
     def buffered_bytes(self) -> int:
@@ -34,11 +35,14 @@ class TaskCore(Protocol):
     def cut(self, now_ms: int, *, everything: bool = False) -> Cut:
         """Collect everything to be written since the last cut."""
 
-    def idle_until(self, silent_since_ms: int, stream_then_ms: int | None, now_ms: int) -> None:
-        """The input is silent."""
+    def idle_until(self, to_ms: int, now_ms: int) -> None:
+        """The input was read to its end and is silent: stream time moves to `to_ms`, never past the wall clock."""
 
-    def restore(self, key: bytes, value: bytes) -> None:
-        """Take one changelog record back in."""
+    def restore(self, state: dict[bytes, bytes]) -> None:
+        """Take the whole state back in, the newest value of each changelog key; call it once, on a new core.
 
-    def restored(self) -> None:
-        """Call once after the last `restore`."""
+        The records are taken out of `state` as they are read, so that the state is not held twice.
+
+        Raises:
+            StateIncompatible: a record does not fit this build or this configuration, or is damaged.
+        """

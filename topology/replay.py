@@ -80,7 +80,7 @@ class _Partition:
         then_ms = max(ends) + windows.grace_ms
         # Records say when they were made; only where the end lies in the future must the clock be there too.
         now_ms = max(self._now_ms, then_ms)
-        self.core.idle_until(now_ms - (then_ms - stream_ms), stream_ms, now_ms)
+        self.core.idle_until(then_ms, now_ms)
 
 
 def replay(

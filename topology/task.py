@@ -3,28 +3,25 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 import structlog
 from aiokafka import TopicPartition
 
-from pipeline.outputs import Cut, StateRecord
+from pipeline.outputs import StateRecord
 from pipeline.task_core import TaskCore
 from schemas.errors import BrokerUnavailable, StateLost
-from schemas.state import POSITION_KEY, unpack_position
+from schemas.state import POSITION_KEY
 from topology.fetch import Piece
 from topology.flush_pace import next_flush
 from topology.instruments import Instruments
-from topology.restore import Restored, check_not_behind, check_not_cut, committed_offsets, read_changelog
+from topology.restore import check_not_behind, check_not_cut, committed_offsets, read_changelog
 from topology.settings import Settings
 from topology.transaction import Transactor
 
 log = structlog.get_logger()
-
-# In the position's `extra`: where the changelog began when an operator accepted that its head was lost.
-CHANGELOG_BEGIN = "changelog_begin"
 
 
 def wall_ms() -> int:
@@ -80,7 +77,6 @@ class Task:
         self._stop = asyncio.Event()
         self._flushed_offsets: dict[str, int] | None = None
         self._broken = False
-        self._changelog_begin = 0
         self.offsets: dict[str, int] = {}
         self.last_record_ms = wall_ms()
         self._stream_at_last_record: int | None = None
@@ -100,15 +96,10 @@ class Task:
         spec = self.spec
         await self._transactor.open()
         restored = await read_changelog(self._options, spec.changelog, spec.partition)
-        known_begin = 0
-        if POSITION_KEY in restored.state:
-            known_begin = unpack_position(restored.state[POSITION_KEY]).extra.get(CHANGELOG_BEGIN, 0)
-            self.core.restore(POSITION_KEY, restored.state[POSITION_KEY])
-        for key, value in restored.state.items():
-            if key != POSITION_KEY:
-                self.core.restore(key, value)
-        self.core.restored()
-        self._changelog_begin = restored.begin
+        keys = [key for key in restored.state if key != POSITION_KEY]
+        self.core.restore(restored.state)
+        known_begin = self.core.shell.changelog_begin
+        self.core.shell = msgspec.structs.replace(self.core.shell, changelog_begin=restored.begin)
         committed = await self._committed()
         try:
             check_not_cut(spec.name, spec.changelog, restored.begin, known_begin)
@@ -118,7 +109,7 @@ class Task:
             if not accept_state_loss:
                 raise
             log.warning("going on from the commit with empty windows", task=spec.name, error=str(error))
-            await self._start_empty(restored, committed)
+            await self._start_empty(keys, restored.begin, committed)
         for topic in spec.sources:
             self.offsets[topic] = self._start_of(topic, begins[topic])
         self.core.offsets.update(self.offsets)
@@ -127,25 +118,19 @@ class Task:
             "task opened",
             task=spec.name,
             offsets=self.offsets,
-            state_records=len(restored.state),
+            state_records=len(keys),
             changelog_records=restored.records,
             restore_seconds=round(restored.seconds, 3),
         )
 
-    async def _start_empty(self, restored: Restored, committed: Mapping[str, int]) -> None:
+    async def _start_empty(self, keys: list[bytes], changelog_begin: int, committed: Mapping[str, int]) -> None:
         """Give up what is left of the state, on the changelog too, so that no later restore mixes it with the new one."""
         self.core = self.spec.make_core()
         self.core.offsets.update(committed)
-        cut = self._cut()
-        cut.state.extend(StateRecord(key, None) for key in restored.state if key != POSITION_KEY)
+        self.core.shell = msgspec.structs.replace(self.core.shell, changelog_begin=changelog_begin)
+        cut = self.core.cut(wall_ms())
+        cut.state.extend(StateRecord(key, None) for key in keys)
         await self._transactor.commit(cut, self.spec.partition, self.spec.changelog, {})
-
-    def _cut(self, *, everything: bool = False) -> Cut:
-        cut = self.core.cut(wall_ms(), everything=everything)
-        if not self._changelog_begin:
-            return cut
-        extra = {**cut.position.extra, CHANGELOG_BEGIN: self._changelog_begin}
-        return replace(cut, position=msgspec.structs.replace(cut.position, extra=extra))
 
     async def _committed(self) -> dict[str, int]:
         partitions = [TopicPartition(topic, self.spec.partition) for topic in self.spec.sources]
@@ -232,7 +217,8 @@ class Task:
 
     def idle(self, now_ms: int) -> None:
         """Every source was read to its end and is silent: let stream time follow the clock."""
-        self.core.idle_until(self.last_record_ms, self._stream_at_last_record, now_ms)
+        if self._stream_at_last_record is not None:
+            self.core.idle_until(self._stream_at_last_record + now_ms - self.last_record_ms, now_ms)
 
     async def flush(self, *, everything: bool = False) -> None:
         """Write everything owed in one transaction.
@@ -245,7 +231,7 @@ class Task:
             if self._broken:
                 raise BrokerUnavailable(f"task {self.spec.name}: a flush failed before, nothing more may be written")
             began = time.monotonic()
-            cut = self._cut(everything=everything)
+            cut = self.core.cut(wall_ms(), everything=everything)
             offsets = {TopicPartition(topic, self.spec.partition): offset for topic, offset in self.offsets.items()}
             if not self._owes(cut.position.offsets, cut.records):
                 return

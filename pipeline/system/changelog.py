@@ -3,14 +3,13 @@
 import msgspec
 
 from pipeline.config import CoreConfig
-from pipeline.module_core import fingerprint
+from pipeline.module_core import check_position
 from pipeline.system.partial import VERSION as PARTIAL_VERSION
 from pipeline.system.window import VERSION as WINDOW_VERSION
 from schemas.errors import StateIncompatible
 from schemas.partials import PartialRecord, SystemWindowState, decode_partial, decode_window
-from schemas.state import Ledger, Position
+from schemas.state import Position
 
-VERSION = 1
 # The system task reads one topic of one partition, whatever the partitions of the input.
 PARTITIONS = 1
 # msgspec lets these two through besides its own.
@@ -47,30 +46,15 @@ def decode_window_state(key: bytes, value: bytes) -> SystemWindowState:
     return state
 
 
-def position_of(
-    config: CoreConfig,
-    offsets: dict[str, int],
-    stream_ms: int | None,
-    ledgers: dict[str, Ledger],
-    ticks: dict[str, int],
-    extra: dict[str, int],
-) -> Position:
-    """The position record; everything in it is copied."""
-    copied = {topic: msgspec.structs.replace(ledger) for topic, ledger in ledgers.items()}
-    mark = fingerprint(config)
-    return Position(VERSION, mark, PARTITIONS, dict(offsets), stream_ms, copied, ticks=dict(ticks), extra=extra)
-
-
-def check_position(config: CoreConfig, position: Position) -> None:
-    """Refuse the state of another build or configuration.
+def check_system_position(config: CoreConfig, position: Position) -> None:
+    """Refuse the state of another configuration or of another kind of task.
 
     Raises:
-        StateIncompatible: the version or the window sizes differ, or the state is not that of a system task.
+        StateIncompatible: the window sizes differ, or the state is not that of a system task.
     """
-    mine = fingerprint(config)
-    if position.v != VERSION or position.fingerprint != mine or position.partitions != PARTITIONS:
+    check_position(config, position)
+    if position.partitions != PARTITIONS:
         raise StateIncompatible(
-            f"the state of the system task was made with {position.fingerprint!r} (version {position.v},"
-            f" {position.partitions} partitions), this build and configuration say {mine!r} (version {VERSION},"
-            f" {PARTITIONS}): set windows.sizes back, or choose a new application_id"
+            f"the state is of a task that reads {position.partitions} partitions, that of the system task reads"
+            f" {PARTITIONS}: the changelog topics were mixed up; choose a new application_id"
         )

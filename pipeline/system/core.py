@@ -7,6 +7,8 @@ then the window is dropped.
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from pipeline.alerts.machine import AlertMachine
 from pipeline.alerts.rules import Rule
 from pipeline.alerts.ticker import AlertTicker
@@ -15,7 +17,8 @@ from pipeline.ingest.batch import RecordBatch
 from pipeline.keys import system_window
 from pipeline.outputs import Cut, Emitted, Outbox, StateRecord
 from pipeline.render import WindowText, encode
-from pipeline.system.changelog import check_position, decode_record, decode_window_state, position_of
+from pipeline.sketch.mapping import ALPHA
+from pipeline.system.changelog import PARTITIONS, check_system_position, decode_record, decode_window_state
 from pipeline.system.homes import ModuleHomes
 from pipeline.system.merge import aggregate
 from pipeline.system.progress import Progress
@@ -24,7 +27,7 @@ from pipeline.system.windows import SystemWindows
 from schemas.errors import StateIncompatible
 from schemas.metrics import AggregatedMetrics, Completeness, WindowStatus
 from schemas.partials import ModulesSeen, PartitionReport, SystemPartial, partial_key
-from schemas.state import POSITION_KEY, Ledger, Position, unpack_position
+from schemas.state import POSITION_KEY, Ledger, Position, ShellPosition, SystemPosition, unpack_position
 
 
 class SystemCore:
@@ -57,6 +60,7 @@ class SystemCore:
         self._windows = SystemWindows(config.windows)
         self._outbox = Outbox()
         self._changes: dict[bytes, bytes | None] = {}
+        self.shell = ShellPosition()
         self._last_larger_ms: int | None = None
         self._applied_since_cut = False
         self._partials_since_cut = False
@@ -82,7 +86,7 @@ class SystemCore:
         """Whether a cut would write anything."""
         return self._applied_since_cut or self._larger_owed or bool(self._outbox.emitted)
 
-    def idle_until(self, silent_since_ms: int, stream_then_ms: int | None, now_ms: int) -> None:
+    def idle_until(self, to_ms: int, now_ms: int) -> None:
         """Silence means nothing here, see `idle`."""
 
     def apply(self, batch: RecordBatch, now_ms: int) -> None:
@@ -202,19 +206,36 @@ class SystemCore:
         self._applied_since_cut = self._partials_since_cut = False
 
     def _position(self) -> Position:
-        extra = {"dropped_open": self.dropped_open, "ignored_partials": self.ignored_partials}
-        if self._last_larger_ms is not None:
-            extra["last_larger_ms"] = self._last_larger_ms
-        if self._windows.floor_ms is not None:
-            extra["floor_ms"] = self._windows.floor_ms
-        return position_of(self.config, self.offsets, self.stream_ms, self.ledgers, self._ticker.ticks, extra)
+        return Position(
+            sizes=dict(self.config.windows.sizes),
+            relative_error=ALPHA,
+            partitions=PARTITIONS,
+            offsets=dict(self.offsets),
+            stream_ms=self.stream_ms,
+            ledger={topic: replace(ledger) for topic, ledger in self.ledgers.items()},
+            ticks=dict(self._ticker.ticks),
+            shell=self.shell,
+            system=SystemPosition(
+                floor_ms=self._windows.floor_ms,
+                dropped_open=self.dropped_open,
+                ignored_partials=self.ignored_partials,
+                last_larger_ms=self._last_larger_ms,
+            ),
+        )
 
-    def restore(self, key: bytes, value: bytes) -> None:
-        """Take one changelog record back in; the newest of each key, in any order.
+    def restore(self, state: dict[bytes, bytes]) -> None:
+        """Take the whole state back in; see `TaskCore.restore`.
 
         Raises:
-            StateIncompatible: the state does not fit this build or this configuration.
+            StateIncompatible: a record does not fit this build or this configuration, or is damaged.
         """
+        if POSITION_KEY in state:
+            self._restore_position(unpack_position(state.pop(POSITION_KEY)))
+        while state:
+            self._restore(*state.popitem())
+        self._larger_owed = any(window.owed for window in self._windows)
+
+    def _restore(self, key: bytes, value: bytes) -> None:
         kind, _, rest = key.partition(b"|")
         if kind in (b"partial", b"report", b"seen"):
             record = decode_record(value, f"the changelog record {key!r}")
@@ -230,21 +251,18 @@ class SystemCore:
             self._windows.open(size_ms, start_ms).restore(decode_window_state(key, value), value)
         elif kind == b"alert":
             self.alerts.restore(key, value)
-        elif key == POSITION_KEY:
-            self._restore_position(unpack_position(value))
         else:
             raise StateIncompatible(f"the changelog holds a record this build does not know: {key[:60]!r}")
 
     def _restore_position(self, position: Position) -> None:
-        check_position(self.config, position)
+        check_system_position(self.config, position)
         self.offsets = dict(position.offsets)
         self.ledgers = dict(position.ledger)
         self.stream_ms = position.stream_ms
         self._ticker.ticks = dict(position.ticks)
-        extra = position.extra
-        self.dropped_open, self.ignored_partials = extra.get("dropped_open", 0), extra.get("ignored_partials", 0)
-        self._last_larger_ms, self._windows.floor_ms = extra.get("last_larger_ms"), extra.get("floor_ms")
-
-    def restored(self) -> None:
-        """Call once after the last `restore`."""
-        self._larger_owed = any(window.owed for window in self._windows)
+        self.shell = position.shell
+        if position.system is not None:
+            self.dropped_open = position.system.dropped_open
+            self.ignored_partials = position.system.ignored_partials
+            self._windows.floor_ms = position.system.floor_ms
+            self._last_larger_ms = position.system.last_larger_ms

@@ -67,10 +67,10 @@ def apply_twice_after_restart() -> None:
     """The first batch after a restore is applied once more."""
     from pipeline import module_core
 
-    restored, apply = module_core.ModuleCore.restored, module_core.ModuleCore.apply
+    restore, apply = module_core.ModuleCore.restore, module_core.ModuleCore.apply
 
-    def wrong_restored(self: Any) -> None:
-        restored(self)
+    def wrong_restore(self: Any, state: dict[bytes, bytes]) -> None:
+        restore(self, state)
         self.apply_once_more = bool(self.offsets)
 
     def wrong_apply(self: Any, batch: Any, now_ms: int) -> None:
@@ -79,7 +79,7 @@ def apply_twice_after_restart() -> None:
             self.apply_once_more = False
             apply(self, batch, now_ms)
 
-    module_core.ModuleCore.restored = wrong_restored  # type: ignore[method-assign]
+    module_core.ModuleCore.restore = wrong_restore  # type: ignore[method-assign]
     module_core.ModuleCore.apply = wrong_apply  # type: ignore[method-assign]
 
 

@@ -132,9 +132,7 @@ class Run:
         self.core = ModuleCore(self.config, self.rules, partitions=self.partitions)
         keys = sorted(self.log)
         random.Random(seed).shuffle(keys)
-        for key in keys:
-            self.core.restore(key, self.log[key])
-        self.core.restored()
+        self.core.restore({key: self.log[key] for key in keys})
 
     @property
     def ledger(self) -> Ledger:

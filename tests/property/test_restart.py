@@ -55,7 +55,8 @@ def run_with_restarts(
         run.cut(now)
         if restarts >> index & 1:
             run.restart(seed=index)
-    run.core.idle_until(NOW_MS, run.core.stream_ms, NOW_MS + 2_500)
+    assert run.core.stream_ms is not None
+    run.core.idle_until(run.core.stream_ms + 2_500, NOW_MS + 2_500)
     run.cut(NOW_MS + 1_000_000, everything=drain)
     run.cut(NOW_MS + 1_001_000, everything=drain)
     return run
@@ -153,7 +154,7 @@ def test_a_record_that_a_larger_window_owes_survives_a_restart_even_when_all_its
     run.apply([Event("m", START_MS)])
     run.cut(NOW_MS)
     run.apply([Event("m", START_MS)])
-    run.core.idle_until(NOW_MS, START_MS, NOW_MS + 3_000)
+    run.core.idle_until(START_MS + 3_000, NOW_MS + 3_000)
     run.cut(NOW_MS + 100)
     assert last_of_each(run.metrics)["m", "10s", START_MS].total_requests == 1
     run.restart()
@@ -267,10 +268,10 @@ def test_state_of_another_configuration_is_refused_with_the_way_out() -> None:
     run.cut(everything=True)
     other = ModuleCore(config_of((1, 3), 0, 5_000))
     with pytest.raises(StateIncompatible, match="application_id"):
-        other.restore(POSITION_KEY, run.log[POSITION_KEY])
+        other.restore({POSITION_KEY: run.log[POSITION_KEY]})
     with pytest.raises(StateIncompatible, match="2000 ms"):
-        other.restore(next(key for key in run.log if key.startswith(b"meta|2000|")), b"")
+        other.restore({next(key for key in run.log if key.startswith(b"meta|2000|")): b""})
     with pytest.raises(StateIncompatible, match="partitions"):
-        ModuleCore(run.config, partitions=2).restore(POSITION_KEY, run.log[POSITION_KEY])
+        ModuleCore(run.config, partitions=2).restore({POSITION_KEY: run.log[POSITION_KEY]})
     with pytest.raises(StateIncompatible, match="does not know"):
-        ModuleCore(run.config).restore(b"mystery|1", b"")
+        ModuleCore(run.config).restore({b"mystery|1": b""})

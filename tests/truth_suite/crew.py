@@ -122,7 +122,7 @@ class Partition:
         if stream_ms is not None:
             then_ms = max(stream_ms - stream_ms % size + size for _, size in windows.sizes) + windows.grace_ms
             now_ms = max(now_ms, then_ms)
-            self.run.core.idle_until(now_ms - (then_ms - stream_ms), stream_ms, now_ms)
+            self.run.core.idle_until(then_ms, now_ms)
         self.run.cut(now_ms, everything=True)
 
 

@@ -104,7 +104,7 @@ BUGS = {
         "self._advance(int(streams[-1]) + now_ms % 60_000, now_ms)",
     ),
     "a restore forgets the ids of events": (
-        "restore",
+        "_restore",
         "self.dedup.restore(int(pane_end), int(sequence), _decode_ids(value).ids)",
         "pass",
     ),

@@ -152,7 +152,7 @@ def test_idle_time_closes_windows_exactly_when_it_reaches_end_plus_grace() -> No
     silent = NOW_MS
     for after, pane, window in ((2_999, "provisional", "provisional"), (3_000, "final", "provisional"),
                                 (11_999, "final", "provisional"), (12_000, "final", "final")):  # fmt: skip
-        run.core.idle_until(silent, START_MS, silent + after)
+        run.core.idle_until(START_MS + after, silent + after)
         run.cut(silent + after)
         assert statuses(run) == {("a", "1s"): pane, ("a", "10s"): window}
         assert run.core.stream_ms == START_MS + after
@@ -163,11 +163,11 @@ def test_idle_time_never_passes_the_wall_clock_and_never_goes_back() -> None:
     run = run_of()
     ahead = NOW_MS + 100_000  # an event as far in the future as allowed
     run.apply([Event("a", ahead)], NOW_MS)
-    run.core.idle_until(NOW_MS, ahead, NOW_MS + 50_000)
+    run.core.idle_until(ahead + 50_000, NOW_MS + 50_000)
     assert run.core.stream_ms == ahead
-    run.core.idle_until(NOW_MS, ahead, NOW_MS + 150_000)
+    run.core.idle_until(ahead + 150_000, NOW_MS + 150_000)
     assert run.core.stream_ms == NOW_MS + 150_000, "the wall clock, not 250 s on"
-    run.core.idle_until(NOW_MS, ahead, NOW_MS + 120_000)
+    run.core.idle_until(ahead + 120_000, NOW_MS + 120_000)
     assert run.core.stream_ms == NOW_MS + 150_000
     run.apply([Event("a", NOW_MS + 10_000)], NOW_MS + 150_000)
     assert run.core.stream_ms == NOW_MS + 150_000
@@ -176,7 +176,7 @@ def test_idle_time_never_passes_the_wall_clock_and_never_goes_back() -> None:
 
 def test_a_partition_that_never_had_an_event_stays_without_stream_time_when_idle() -> None:
     run = run_of()
-    run.core.idle_until(NOW_MS, None, NOW_MS + 10**9)
+    run.core.idle_until(NOW_MS + 10**9, NOW_MS + 10**9)
     run.cut(NOW_MS)
     assert run.core.stream_ms is None
     assert run.metrics == []
@@ -185,7 +185,7 @@ def test_a_partition_that_never_had_an_event_stays_without_stream_time_when_idle
 def test_idle_time_survives_a_restart_and_makes_events_late() -> None:
     run = run_of(grace_ms=0, corrections_ms=0)
     run.apply([Event("a", START_MS)], NOW_MS)
-    run.core.idle_until(NOW_MS, START_MS, NOW_MS + 30_000)
+    run.core.idle_until(START_MS + 30_000, NOW_MS + 30_000)
     run.cut(NOW_MS + 30_000)
     run.restart()
     assert run.core.stream_ms == START_MS + 30_000

@@ -88,7 +88,7 @@ def test_the_size_of_batches_never_changes_what_comes_out(
         assert letters(part, late=False) == letters(other, late=False)
         assert partials(part) == partials(other)
         # When it was last looked for expired modules is a matter of batches; who is expired by now is not.
-        positions = [structs.replace(step.cut.position, extra={}) for step in (part, other)]
+        positions = [structs.replace(step.cut.position, expired_through_ms=None) for step in (part, other)]
         assert positions[0] == positions[1]
         # Which code a module has in the state is not promised: one whose only event was late gives its code back.
         assert sorted(record.key for record in part.cut.state) == sorted(record.key for record in other.cut.state)

@@ -84,9 +84,7 @@ class Run:
 
     def restarted(self, config: CoreConfig, rules: Sequence[Rule]) -> SystemCore:
         core = SystemCore(config, rules)
-        for key, value in reversed(self.log.items()):
-            core.restore(key, value)
-        core.restored()
+        core.restore(dict(reversed(self.log.items())))
         return core
 
     def last(self) -> dict[bytes, dict[str, Any]]:
@@ -723,7 +721,7 @@ def test_a_tombstone_on_the_topic_stops_the_task() -> None:
 )
 def test_foreign_state_is_refused(key: bytes, value: bytes) -> None:
     with pytest.raises(StateIncompatible):
-        SystemCore(CONFIG).restore(key, value)
+        SystemCore(CONFIG).restore({key: value})
 
 
 def test_state_of_other_windows_is_refused() -> None:
@@ -732,14 +730,14 @@ def test_state_of_other_windows_is_refused() -> None:
     run.cut()
     other = CoreConfig(WindowConfig(SIZES[:2]))
     with pytest.raises(StateIncompatible, match="application_id"):
-        SystemCore(other).restore(b"position", run.log[b"position"])
+        SystemCore(other).restore({b"position": run.log[b"position"]})
 
 
 def test_both_cores_fit_the_same_task() -> None:
     cores: list[TaskCore] = [ModuleCore(CONFIG), SystemCore(CONFIG)]
     for core in cores:
-        core.restored()
-        core.idle_until(NOW, None, NOW)
+        core.restore({})
+        core.idle_until(NOW, NOW)
         core.apply(RecordBatch("t", 0, [], [], [], [], NoHeaders()), NOW)
         assert core.cut(NOW).position.stream_ms is None
         assert (core.open_windows, core.buffered_bytes) == (0, 0)
