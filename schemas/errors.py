@@ -5,6 +5,8 @@
     |- PoisonRecord           one input record cannot be used; it goes to the dead letters, nothing stops
     |- StateIncompatible      the changelog holds state this build or this configuration must not continue from
     |- StateLost              the changelog misses state the consumer group says was committed
+    |- InputRewound           an input log is not the one the position belongs to, or ends before it
+    |- RecordRefused          the broker refuses a record or a request for good
     |- BrokerUnavailable      the broker cannot be reached (retriable)
     |- TaskFenced             another worker owns the partition now; this process must stop
     |- DeadLetterLimitExceeded  too large a share of the input are dead letters; stop rather than drain it
@@ -53,6 +55,18 @@ class StateLost(ModpulseError):
     Operator action: restore the changelog topic, or start once with `modpulse run --accept-state-loss`, which keeps the
     committed offsets and starts the windows empty.
     """
+
+
+class InputRewound(ModpulseError):
+    """A source topic was deleted and made anew, or its log was cut, so the position means nothing in it.
+
+    Operator action: restore the topic, or start once with `modpulse run --accept-input-reset`, which keeps the windows and reads
+    a topic that was made anew from its beginning and one that was cut from its end.
+    """
+
+
+class RecordRefused(ModpulseError):
+    """The broker refuses for good what a task has to write or to read. The message names the task, the topic and the remedy."""
 
 
 class BrokerUnavailable(ModpulseError):

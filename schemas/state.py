@@ -101,15 +101,17 @@ class ShellPosition(Struct, frozen=True, kw_only=True):
     """What the shell of a task keeps beside the core's state: how the task's place in its logs is known again.
 
     Attributes:
-        topic_ids: the broker's id of each source topic, as text; a topic that was made anew has another one.
+        topic_ids: the broker's id of each source and of the changelog, as text; a topic that was made anew has another one.
         lost: records per source that retention deleted before they were read.
-        last_record_ms: wall clock at the newest processed record, so that silence counts on over a restart.
+        last_record_ms, stream_at_last_record_ms: wall clock and stream time at the newest processed record, so that silence
+            counts on over a restart.
         changelog_begin: where the changelog began when an operator accepted that its head was lost.
     """
 
     topic_ids: dict[str, str] = {}
     lost: dict[str, int] = {}
     last_record_ms: int | None = None
+    stream_at_last_record_ms: int | None = None
     changelog_begin: int = 0
 
 

@@ -1,17 +1,20 @@
 """Two read-only questions to the broker that aiokafka does not ask itself, and the answers as plain values.
 
-`describe_topics` asks for the topics by name without creating them, and for what we may do with each (Metadata v8,
-Kafka 2.3+). `quorum_time` reads the clock of the cluster's controller (DescribeQuorum v1, Kafka 3.3+ with KRaft).
+`describe_topics` asks for the topics by name without creating them, for their ids, and for what we may do with each (Metadata v10,
+Kafka 2.8+; v8, Kafka 2.3+, has no ids). `quorum_time` reads the clock of the cluster's controller (DescribeQuorum v1, Kafka 3.3+ with KRaft).
 """
 
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from io import BytesIO
+from uuid import UUID
 
 from aiokafka import errors
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import (
+    AbstractType,
     Array,
     Boolean,
     CompactArray,
@@ -75,13 +78,92 @@ class _MetadataRequestStruct(RequestStruct):  # type: ignore[misc]
     )
 
 
-class _MetadataRequest(Request[_MetadataRequestStruct]):  # type: ignore[misc]
+class _Uuid(AbstractType):  # type: ignore[misc]
+    """16 bytes; the broker's id of a topic."""
+
+    @classmethod
+    def encode(cls, value: UUID) -> bytes:
+        return value.bytes
+
+    @classmethod
+    def decode(cls, data: BytesIO) -> UUID:
+        return UUID(bytes=data.read(16))
+
+
+_NO_ID = UUID(int=0)
+
+
+class _MetadataResponseWithIds(Response):  # type: ignore[misc]
+    API_KEY = 3
+    API_VERSION = 10
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "brokers",
+            CompactArray(
+                ("node_id", Int32),
+                ("host", CompactString()),
+                ("port", Int32),
+                ("rack", CompactString()),
+                ("tags", TaggedFields),
+            ),
+        ),
+        ("cluster_id", CompactString()),
+        ("controller_id", Int32),
+        (
+            "topics",
+            CompactArray(
+                ("error_code", Int16),
+                ("name", CompactString()),
+                ("topic_id", _Uuid),
+                ("is_internal", Boolean),
+                (
+                    "partitions",
+                    CompactArray(
+                        ("error_code", Int16),
+                        ("partition", Int32),
+                        ("leader", Int32),
+                        ("leader_epoch", Int32),
+                        ("replicas", CompactArray(Int32)),
+                        ("isr", CompactArray(Int32)),
+                        ("offline", CompactArray(Int32)),
+                        ("tags", TaggedFields),
+                    ),
+                ),
+                ("authorized_operations", Int32),
+                ("tags", TaggedFields),
+            ),
+        ),
+        ("cluster_authorized_operations", Int32),
+        ("tags", TaggedFields),
+    )
+
+
+class _MetadataRequestStructWithIds(RequestStruct):  # type: ignore[misc]
+    API_KEY = 3
+    API_VERSION = 10
+    FLEXIBLE_VERSION = True
+    RESPONSE_TYPE = _MetadataResponseWithIds
+    SCHEMA = Schema(
+        ("topics", CompactArray(("topic_id", _Uuid), ("name", CompactString()), ("tags", TaggedFields))),
+        ("allow_auto_topic_creation", Boolean),
+        ("include_cluster_operations", Boolean),
+        ("include_topic_operations", Boolean),
+        ("tags", TaggedFields),
+    )
+
+
+class _MetadataRequest(Request[_MetadataRequestStruct | _MetadataRequestStructWithIds]):  # type: ignore[misc]
     API_KEY = 3
 
     def __init__(self, topics: list[str]) -> None:
         self._topics = topics
 
-    def build(self, struct: type[_MetadataRequestStruct]) -> _MetadataRequestStruct:
+    def build(
+        self, struct: type[_MetadataRequestStruct | _MetadataRequestStructWithIds]
+    ) -> _MetadataRequestStruct | _MetadataRequestStructWithIds:
+        if struct is _MetadataRequestStructWithIds:
+            return struct([(_NO_ID, name, {}) for name in self._topics], False, False, True, {})
         return struct(self._topics, False, False, True)
 
 
@@ -154,6 +236,8 @@ class TopicState:
 
     Attributes:
         name: the topic.
+        topic_id: the broker's id of it, as text: a topic that was deleted and made anew has another one. Empty when the broker
+            does not tell.
         partitions: how many it has; 0 when it does not exist or we may not know.
         replication_factor: of its first partition; 0 likewise.
         leaderless: partitions nobody leads at the moment.
@@ -162,6 +246,7 @@ class TopicState:
     """
 
     name: str
+    topic_id: str
     partitions: int
     replication_factor: int
     leaderless: tuple[int, ...]
@@ -207,16 +292,19 @@ async def describe_topics(admin: AIOKafkaAdminClient, names: Iterable[str]) -> C
     """The state of each of these topics. Creates none, whatever the broker's auto-creation says."""
     response = await admin._send_request(_MetadataRequest(list(names)))
     topics = {}
-    for error_code, name, _internal, partitions, operations in response.topics:
+    with_ids = response.API_VERSION >= _MetadataResponseWithIds.API_VERSION
+    for error_code, name, *more in response.topics:
+        topic_id, _internal, partitions, operations = more[:4] if with_ids else (_NO_ID, *more)
         topics[name] = TopicState(
             name=name,
+            topic_id="" if topic_id == _NO_ID else str(topic_id),
             partitions=len(partitions),
             replication_factor=len(partitions[0][4]) if partitions else 0,
             leaderless=tuple(sorted(partition[1] for partition in partitions if partition[2] < 0)),
             error=errors.for_code(error_code).__name__ if error_code else "",
             allowed=frozenset(name for name, bit in OPERATION_BITS.items() if operations >> bit & 1),
         )
-    return ClusterState(tuple((host, port) for _node, host, port, _rack in response.brokers), topics)
+    return ClusterState(tuple((broker[1], broker[2]) for broker in response.brokers), topics)
 
 
 async def quorum_time(admin: AIOKafkaAdminClient) -> ClockReading | None:

@@ -25,6 +25,7 @@ from pipeline.ingest.batch import Headers, RecordBatch, Timestamps
 from pipeline.ingest.plain import PlainScanner
 from pipeline.native import Native, PlainEvents
 from schemas.errors import ConfigError
+from topology.coordinator import WatchedCoordinator
 from topology.record_batch import RecordObjects, WireBatch, WireBatches
 
 SUPPORTED = "0.14.0"
@@ -253,4 +254,6 @@ class _SpanFetcher(fetcher_module.Fetcher):  # type: ignore[misc]
 class SpanConsumer(aiokafka.AIOKafkaConsumer):  # type: ignore[misc]
     """An AIOKafkaConsumer whose `getmany` returns {TopicPartition: [Span]}. `getone` and iteration are not for it."""
 
-    start = _rebind(consumer_module.AIOKafkaConsumer.start, Fetcher=_SpanFetcher)
+    start = _rebind(
+        consumer_module.AIOKafkaConsumer.start, Fetcher=_SpanFetcher, GroupCoordinator=WatchedCoordinator
+    )
