@@ -8,6 +8,7 @@
     |- InputRewound           an input log is not the one the position belongs to, or ends before it
     |- RecordRefused          the broker refuses a record or a request for good
     |- BrokerUnavailable      the broker cannot be reached (retriable)
+    |  |- BrokerTrouble       the broker answers, but not with what was asked for (retriable, but not for ever)
     |- TaskFenced             another worker owns the partition now; this process must stop
     |- DeadLetterLimitExceeded  too large a share of the input are dead letters; stop rather than drain it
 
@@ -73,6 +74,10 @@ class BrokerUnavailable(ModpulseError):
     """The broker cannot be reached or did not answer in time."""
 
     retriable: ClassVar[bool] = True
+
+
+class BrokerTrouble(BrokerUnavailable):
+    """The broker answers, but not with what was asked for. Again and again at the same place, this does not pass by itself."""
 
 
 class DeadLetterLimitExceeded(ModpulseError):

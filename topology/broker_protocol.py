@@ -1,7 +1,8 @@
 """Two read-only questions to the broker that aiokafka does not ask itself, and the answers as plain values.
 
-`describe_topics` asks for the topics by name without creating them, for their ids, and for what we may do with each (Metadata v10,
-Kafka 2.8+; v8, Kafka 2.3+, has no ids). `quorum_time` reads the clock of the cluster's controller (DescribeQuorum v1, Kafka 3.3+ with KRaft).
+`describe_topics` asks for the topics by name without creating them, for their ids, and for what we may do with each
+(Metadata v10, Kafka 2.8+; v8, Kafka 2.3+, has no ids). `quorum_time` reads the clock of the cluster's controller
+(DescribeQuorum v1, Kafka 3.3+ with KRaft).
 """
 
 import time

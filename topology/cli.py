@@ -1,6 +1,7 @@
 """The `modpulse` command: global options, the commands, and what each kind of error means for the exit code.
 
-Exit codes: 0 ok, 1 a finding or a fail-stop, 2 usage or configuration, 3 broker unreachable. A command imports what it
+Exit codes: 0 ok, 1 a finding or a fail-stop, 2 usage, configuration, or state and input that do not fit it, 3 broker
+unreachable. A command imports what it
 needs when it runs, so that `--help` answers at once.
 """
 
@@ -11,7 +12,14 @@ from typing import Annotated
 
 import typer
 
-from schemas.errors import BrokerUnavailable, ConfigError, ModpulseError
+from schemas.errors import (
+    BrokerUnavailable,
+    ConfigError,
+    InputRewound,
+    ModpulseError,
+    StateIncompatible,
+    StateLost,
+)
 from topology.commands.context import GlobalOptions, parse_assignments
 
 COMMANDS = (
@@ -71,8 +79,8 @@ def main() -> None:
 
 def exit_code(error: ModpulseError) -> int:
     """The contract's exit code for an error."""
-    if isinstance(error, ConfigError):
-        return 2
+    if isinstance(error, ConfigError | StateIncompatible | StateLost | InputRewound):
+        return 2  # somebody has to change something; starting again changes nothing
     return 3 if isinstance(error, BrokerUnavailable) else 1
 
 

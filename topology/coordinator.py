@@ -14,7 +14,7 @@ from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.group import JoinGroupRequest, LeaveGroupRequest, SyncGroupRequest
 
-# A group answers JoinGroup when all members have joined or the rebalance timeout is over; the Java client grants it this much more.
+# A group answers JoinGroup when all members have joined or the rebalance timeout is over; the Java client grants it so much more.
 JOIN_MARGIN_S = 5.0
 LEAVE_TIMEOUT_S = 3.0
 

@@ -12,14 +12,17 @@ This is the one place that touches aiokafka's internals, for exactly the version
 
 import types
 from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self, cast
 
 import aiokafka
+from aiokafka import TopicPartition
 from aiokafka.consumer import consumer as consumer_module
 from aiokafka.consumer import fetcher as fetcher_module
-from aiokafka.consumer.fetcher import READ_COMMITTED
+from aiokafka.consumer.fetcher import READ_COMMITTED, READ_UNCOMMITTED
 from aiokafka.errors import CorruptRecordException
+from aiokafka.protocol.offset import OffsetRequest
 
 from pipeline.ingest.batch import Headers, RecordBatch, Timestamps
 from pipeline.ingest.plain import PlainScanner
@@ -176,6 +179,19 @@ class Span:
         return batch.rows(native)
 
 
+class MissingSpan(Span):
+    """Stands in line where the log does not hold the offset that was asked for; it has one piece, without a record."""
+
+    __slots__ = ()
+
+    def __init__(self, offset: int) -> None:
+        super().__init__(offset, offset, [])
+
+    def pieces(self, least_records: int, native: Native | None = None) -> Iterator[Piece]:
+        """The empty piece that takes its place among those fetched before and after."""
+        yield Piece(self.start, self.end, RecordObjects([]))
+
+
 def _piece(start: int, end: int, parts: list[Any]) -> Piece:
     """Join the parts to a piece; the list is empty then."""
     records: Records = type(parts[0]).join(parts) if parts else RecordObjects([])
@@ -241,6 +257,14 @@ def _rebind(function: object, **names: object) -> Callable[..., Any]:
     return copy
 
 
+# Set while `SpanConsumer.high_watermarks` asks.
+_open_transactions_too: ContextVar[bool] = ContextVar("open_transactions_too", default=False)
+
+
+def _uncommitted_offset_request(replica_id: int, _isolation_level: int, topics: Any) -> Any:
+    return OffsetRequest(replica_id, READ_UNCOMMITTED, topics)
+
+
 class _SpanFetcher(fetcher_module.Fetcher):  # type: ignore[misc]
     _proc_fetch_request = _rebind(
         fetcher_module.Fetcher._proc_fetch_request,
@@ -249,11 +273,27 @@ class _SpanFetcher(fetcher_module.Fetcher):  # type: ignore[misc]
         FetchResult=_SpanResult,
     )
     fetched_records = _rebind(fetcher_module.Fetcher.fetched_records, FetchResult=_SpanResult)
+    _committed_offsets = fetcher_module.Fetcher._proc_offset_request
+    _all_offsets = _rebind(fetcher_module.Fetcher._proc_offset_request, OffsetRequest=_uncommitted_offset_request)
+
+    async def _proc_offset_request(self, node_id: int, topic_data: Any) -> Any:
+        ask = self._all_offsets if _open_transactions_too.get() else self._committed_offsets
+        return await ask(node_id, topic_data)
 
 
 class SpanConsumer(aiokafka.AIOKafkaConsumer):  # type: ignore[misc]
     """An AIOKafkaConsumer whose `getmany` returns {TopicPartition: [Span]}. `getone` and iteration are not for it."""
 
-    start = _rebind(
-        consumer_module.AIOKafkaConsumer.start, Fetcher=_SpanFetcher, GroupCoordinator=WatchedCoordinator
-    )
+    start = _rebind(consumer_module.AIOKafkaConsumer.start, Fetcher=_SpanFetcher, GroupCoordinator=WatchedCoordinator)
+
+    async def high_watermarks(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """The end of each log, asked of the broker now: records of open transactions are before it.
+
+        `end_offsets` of a read_committed consumer stops where the first open transaction began.
+        """
+        token = _open_transactions_too.set(True)
+        try:
+            found: dict[TopicPartition, int] = await self.end_offsets(list(partitions))
+        finally:
+            _open_transactions_too.reset(token)
+        return found

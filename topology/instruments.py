@@ -40,6 +40,7 @@ Name = Literal[
     "modpulse_refused_alerts_total",
     "modpulse_rebalances_total",
     "modpulse_tasks",
+    "modpulse_task_parked",
     "modpulse_input_lost_records_total",
     "modpulse_rejected_records_total",
     "modpulse_dead_letter_ratio",
@@ -148,6 +149,12 @@ METRICS: dict[Name, Metric] = {
         "counter", (), "Rebalances taken part in.", "Often: set kafka.group_instance_id."
     ),
     "modpulse_tasks": Metric("gauge", (), "Tasks open here.", "0 on a ready worker: more workers than partitions."),
+    "modpulse_task_parked": Metric(
+        "gauge",
+        ("task",),
+        "1 while a task stands still because it cannot be opened.",
+        "The log says why once a minute, and the way out; SIGHUP tries it again at once.",
+    ),
     "modpulse_input_lost_records_total": Metric(
         "counter", ("task",), "Records deleted by retention before they were read.", "Raise the input's retention."
     ),
@@ -276,6 +283,10 @@ class Instruments:
     def tasks(self, count: int) -> None:
         """How many tasks are open."""
         self._gauges["modpulse_tasks"].set(count)
+
+    def parked(self, task: str, stands_still: bool) -> None:
+        """Whether a task stands still because it cannot be opened."""
+        self._gauges["modpulse_task_parked"].labels(task).set(stands_still)
 
     def native(self, *, in_use: bool) -> None:
         """Whether the compiled part reads the input."""

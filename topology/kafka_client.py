@@ -15,7 +15,7 @@ from aiokafka import errors
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.conn import create_conn
 
-from schemas.errors import BrokerUnavailable, ConfigError, ModpulseError
+from schemas.errors import BrokerTrouble, BrokerUnavailable, ConfigError, ModpulseError, RecordRefused
 from topology.settings import Settings, split_host_port
 
 _PROBE_TIMEOUT_MS = 5_000
@@ -38,6 +38,31 @@ _UNAUTHORIZED = (
     errors.ClusterAuthorizationFailedError,
     errors.TransactionalIdAuthorizationFailed,
 )
+
+
+# What the broker refuses for good because of a setting of ours, and the remedy.
+_WRONG_SETTINGS: dict[type[errors.KafkaError], str] = {
+    errors.InvalidTransactionTimeout: "kafka.transaction_timeout is longer than the broker's transaction.max.timeout.ms;"
+    " shorten it",
+    errors.InvalidSessionTimeoutError: "kafka.session_timeout is outside the broker's group.min.session.timeout.ms and"
+    " group.max.session.timeout.ms; correct it",
+    errors.InvalidGroupIdError: "application_id is not a group id the broker takes; choose another",
+    errors.InconsistentGroupProtocolError: "another program is a member of the consumer group named by application_id; choose"
+    " another application_id, or stop that program",
+    errors.IncompatibleBrokerVersion: "the broker is older than this worker needs (Kafka 2.3)",
+    errors.UnsupportedVersionError: "the broker is older than this worker needs (Kafka 2.3)",
+}
+# What the broker refuses for good because of a record: it would refuse it again.
+_REFUSED_RECORDS: dict[type[errors.KafkaError], str] = {
+    errors.MessageSizeTooLargeError: "raise max.message.bytes of the topic that refuses it",
+    errors.RecordListTooLargeError: "raise max.message.bytes and segment.bytes of the topic that refuses it",
+    errors.RecordTooLargeError: "raise kafka.max_partition_fetch_bytes",
+    errors.InvalidTimestampError: "raise message.timestamp.before.max.ms and message.timestamp.after.max.ms of the topic that"
+    " refuses it, or set its message.timestamp.type to LogAppendTime",
+    errors.CorruptRecordException: "a batch of the log is damaged; see the broker's disk, and restore the topic from a replica",
+    errors.UnsupportedForMessageFormatError: "raise the log.message.format.version of the topic to 2.x",
+    errors.PolicyViolationError: "the cluster has a policy against it",
+}
 
 
 def client_options(settings: Settings) -> dict[str, Any]:
@@ -96,6 +121,12 @@ def as_modpulse_error(error: BaseException, settings: Settings) -> ModpulseError
         return ConfigError(
             f"the broker does not allow it: {_first_line(error)}; grant the ACL (`modpulse doctor` lists it)"
         )
+    for kind, remedy in _WRONG_SETTINGS.items():
+        if isinstance(error, kind):
+            return ConfigError(f"the broker refuses it ({_first_line(error)}): {remedy}")
+    for kind, remedy in _REFUSED_RECORDS.items():
+        if isinstance(error, kind):
+            return RecordRefused(f"the broker refuses a record or a request for good ({_first_line(error)}): {remedy}")
     if isinstance(error, _UNREACHABLE):
         speaks = (
             "" if kafka.security_protocol == "PLAINTEXT" else f", or check that it speaks {kafka.security_protocol}"
@@ -105,6 +136,21 @@ def as_modpulse_error(error: BaseException, settings: Settings) -> ModpulseError
             f" correct the setting{speaks}"
         )
     return None
+
+
+def named_error(error: BaseException, settings: Settings) -> BaseException:
+    """The error in our words where there are any; its cause counts where the client hides it behind a general one."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    seen: BaseException | None = error
+    while seen is not None:
+        known = as_modpulse_error(seen, settings)
+        if known is not None:
+            return known
+        seen = seen.__cause__
+    if isinstance(error, errors.KafkaError):
+        return BrokerTrouble(f"the broker did not do what it was asked: {error!r}")
+    return error
 
 
 async def connection_error(settings: Settings) -> ModpulseError | None:

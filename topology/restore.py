@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 
+from pipeline.native import Native
 from schemas.errors import BrokerUnavailable, StateLost
 from topology.fetch import Piece, Span, SpanConsumer
 
 STALL_TIMEOUT_S = 60.0
+# A restore holds up to three fetches beside the state; a flush's batches are smaller, and what is larger still comes through.
+FETCH_BYTES = 4 << 20
 PIECE_RECORDS = 10_000
 
 
@@ -33,10 +35,19 @@ class Restored:
     seconds: float
 
 
-async def read_changelog(options: Mapping[str, Any], topic: str, partition: int) -> Restored:
+async def read_changelog(
+    options: Mapping[str, Any], topic: str, partition: int, native: Native | None = None
+) -> Restored:
     """Read a partition from its beginning to its end as it is now, committed records only.
 
-    Call it after the task's producer has fenced its predecessors: then no transaction is open and the end is final.
+    Call it after the task's producer has fenced its predecessors: then no transaction is open and the end is final. Records are
+    parsed in a thread, so that the worker's other tasks go on meanwhile.
+
+    Args:
+        options: of the client.
+        topic: the changelog.
+        partition: of the task.
+        native: the compiled part, where it is in use.
 
     Raises:
         BrokerUnavailable: no progress for a minute.
@@ -50,8 +61,8 @@ async def read_changelog(options: Mapping[str, Any], topic: str, partition: int)
         isolation_level="read_committed",
         enable_auto_commit=False,
         auto_offset_reset="earliest",  # the default would race to the end of the log and restore nothing
-        max_partition_fetch_bytes=16 << 20,
-        fetch_max_bytes=64 << 20,
+        max_partition_fetch_bytes=FETCH_BYTES,
+        fetch_max_bytes=FETCH_BYTES,
     )
     await consumer.start()
     try:
@@ -63,20 +74,23 @@ async def read_changelog(options: Mapping[str, Any], topic: str, partition: int)
         while await consumer.position(tp) < end:
             found: dict[TopicPartition, list[Span]] = await consumer.getmany(tp, timeout_ms=500)
             for span in found.get(tp, ()):
-                for piece in span.pieces(PIECE_RECORDS):
-                    records += _take(state, piece)
+                records += await asyncio.to_thread(_take, state, span, native)
                 progress = time.monotonic()
             if time.monotonic() - progress > STALL_TIMEOUT_S:
                 raise BrokerUnavailable(
                     f"{topic}/{partition}: no state came for {STALL_TIMEOUT_S:.0f} s before offset {end}"
                 )
-            await asyncio.sleep(0)
     finally:
         await consumer.stop()
     return Restored(state, begin, records, time.monotonic() - began)
 
 
-def _take(state: dict[bytes, bytes], piece: Piece) -> int:
+def _take(state: dict[bytes, bytes], span: Span, native: Native | None) -> int:
+    """Put a span's records into the state; answers how many they were."""
+    return sum(_take_piece(state, piece) for piece in span.pieces(PIECE_RECORDS, native))
+
+
+def _take_piece(state: dict[bytes, bytes], piece: Piece) -> int:
     keys, values = list(piece.keys), list(piece.values)
     if None not in values and None not in keys:
         state.update(zip(keys, values, strict=True))  # type: ignore[arg-type]
@@ -91,17 +105,18 @@ def _take(state: dict[bytes, bytes], piece: Piece) -> int:
     return len(keys)
 
 
-async def committed_offsets(
-    options: Mapping[str, Any], group_id: str, partitions: list[TopicPartition]
-) -> dict[TopicPartition, int]:
-    """What the group committed for these partitions; those without a commit are left out."""
-    admin = AIOKafkaAdminClient(**options)
-    await admin.start()
-    try:
-        found = await admin.list_consumer_group_offsets(group_id, partitions=partitions)
-    finally:
-        await admin.close()
-    return {tp: meta.offset for tp, meta in found.items() if meta.offset >= 0}
+def check_not_made_anew(task: str, changelog: str, known_id: str, topic_id: str) -> None:
+    """A changelog that was deleted and made anew holds only what was written since.
+
+    Raises:
+        StateLost: the topic is not the one the position was written to.
+    """
+    if known_id and topic_id and known_id != topic_id:
+        raise StateLost(
+            f"task {task}: {changelog} was deleted and made anew (its id is {topic_id}, the state was begun in {known_id}), so"
+            " windows are missing. Restore it, or start once with `modpulse run --accept-state-loss"
+            f" {task}`, which reads on from the commit with empty windows"
+        )
 
 
 def check_not_cut(task: str, changelog: str, begin: int, known_begin: int) -> None:
@@ -114,7 +129,7 @@ def check_not_cut(task: str, changelog: str, begin: int, known_begin: int) -> No
         raise StateLost(
             f"task {task}: {changelog} begins at offset {begin} instead of {known_begin}: records were deleted from its head,"
             " by retention (its cleanup.policy must be `compact` alone) or by hand. Restore it, or start once with"
-            " `modpulse run --accept-state-loss`, which reads on from the commit with empty windows"
+            f" `modpulse run --accept-state-loss {task}`, which reads on from the commit with empty windows"
         )
 
 
@@ -128,5 +143,5 @@ def check_not_behind(task: str, topic: str, restored: int | None, committed: int
         raise StateLost(
             f"task {task}: the changelog ends at offset {restored if restored is not None else 'none'} of {topic}, but the"
             f" group committed {committed}: the changelog was truncated or deleted. Restore it, or start once with"
-            " `modpulse run --accept-state-loss`, which reads on from the commit with empty windows"
+            f" `modpulse run --accept-state-loss {task}`, which reads on from the commit with empty windows"
         )

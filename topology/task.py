@@ -1,32 +1,53 @@
 """One task: the core of one partition, its producer, and the loop that flushes it."""
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import structlog
 from aiokafka import TopicPartition
+from faust.types import TP
 
 from pipeline.outputs import StateRecord
 from pipeline.task_core import TaskCore
-from schemas.errors import BrokerUnavailable, StateLost
+from schemas.errors import BrokerUnavailable, InputRewound, StateIncompatible, StateLost
 from schemas.state import POSITION_KEY
+from topology.acceptance import Acceptance
+from topology.clock import SteadyClock
 from topology.fetch import Piece
-from topology.flush_pace import next_flush
+from topology.flush_pace import FlushPace
 from topology.instruments import Instruments
-from topology.restore import check_not_behind, check_not_cut, committed_offsets, read_changelog
+from topology.log_position import LogEdges, restart_of, start_of
+from topology.restore import check_not_behind, check_not_cut, check_not_made_anew, read_changelog
 from topology.settings import Settings
+from topology.silence import Silence
 from topology.transaction import Transactor
 
 log = structlog.get_logger()
 
+# The client waits for a coordinator for ever; a task whose coordinator is away must not hold up the others.
+FENCE_TIMEOUT_S = 30.0
+# What is left of a task that is given up gets this long to end by itself.
+GIVE_UP_S = 2.0
+# With so many times `limits.max_buffered_bytes` in hand a task processes nothing more until it has flushed.
+MOST_BUFFERED = 2
 
-def wall_ms() -> int:
-    """The wall clock, epoch ms. The core is told; only the shell looks."""
-    return time.time_ns() // 1_000_000
+
+class LogView(Protocol):
+    """What the broker says of the logs of a task."""
+
+    def topic_id(self, topic: str) -> str:
+        """The broker's id of a topic; empty when it does not tell."""
+
+    async def edges(self, partitions: Iterable[TP]) -> Mapping[TP, LogEdges]:
+        """The partitions as they are now."""
+
+    async def committed(self, partitions: Iterable[TP]) -> Mapping[TP, int]:
+        """What the group committed; partitions without a commit are left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,56 +84,106 @@ class Task:
         settings: Settings,
         options: Mapping[str, Any],
         instruments: Instruments,
-        failed: Callable[[BaseException], None],
+        failed: Callable[[str, BaseException], None],
+        *,
+        clock: SteadyClock,
+        pace: FlushPace,
     ) -> None:
         self.spec = spec
         self._settings = settings
         self._options = options
         self._instruments = instruments
         self._failed = failed
+        self._clock = clock
+        self._pace = pace
         self.core = spec.make_core()
         self._transactor = Transactor(settings, options, spec.name, settings.application_id)
         self._flush_lock = asyncio.Lock()
         self._flusher: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
+        self._flush_now = asyncio.Event()
+        self._flush_began_s: float | None = None
+        self._due_s = time.monotonic()
         self._flushed_offsets: dict[str, int] | None = None
         self._broken = False
         self.offsets: dict[str, int] = {}
-        self.last_record_ms = wall_ms()
-        self._stream_at_last_record: int | None = None
+        self.silence = Silence(clock)
         self.suspended = True
 
-    async def open(self, begins: Mapping[str, int], *, accept_state_loss: bool) -> None:
+    @property
+    def sources(self) -> list[TP]:
+        """The partitions it reads."""
+        return [TP(topic, self.spec.partition) for topic in self.spec.sources]
+
+    @property
+    def client(self) -> Any:
+        """The aiokafka client of its producer."""
+        return self._transactor.client
+
+    @property
+    def overdue_s(self) -> float:
+        """How long a flush has been due or under way; a task that cannot write shows it here."""
+        since_s = self._due_s if self._flush_began_s is None else self._flush_began_s
+        return 0.0 if self.suspended else max(time.monotonic() - since_s, 0.0)
+
+    @property
+    def place(self) -> str:
+        """The position, for people and to see whether an error comes back at the same place."""
+        return ", ".join(f"{topic}/{self.spec.partition} at {offset}" for topic, offset in sorted(self.offsets.items()))
+
+    async def open(self, logs: LogView, acceptance: Acceptance, restores: asyncio.Semaphore) -> None:
         """Fence former owners, restore, and check the restored position.
 
         Args:
-            begins: first offset that still exists, per source.
-            accept_state_loss: go on from the committed offsets with empty windows where the changelog was lost.
+            logs: what the broker says of the sources.
+            acceptance: go on with empty windows, or in an input that was reset, where an operator said so.
+            restores: held while the state is read, for it takes memory.
 
         Raises:
-            StateLost: the changelog is behind the group's commits.
-            StateIncompatible: it was written with other windows or by a newer build.
+            StateLost: the changelog is behind the group's commits, or is another one.
+            StateIncompatible: it was written with other settings or by a newer build, or is damaged.
+            InputRewound: the position does not fit the log of a source.
+            BrokerUnavailable: nobody coordinates the task's transactions.
         """
+        try:
+            async with asyncio.timeout(FENCE_TIMEOUT_S):
+                await self._transactor.open()
+        except TimeoutError as error:
+            raise BrokerUnavailable(
+                f"task {self.spec.name}: no broker coordinates its transactions for {FENCE_TIMEOUT_S:g} s; see the leaders of"
+                " __transaction_state"
+            ) from error
+        async with restores:
+            await self._restore(logs, acceptance)
+
+    async def _restore(self, logs: LogView, acceptance: Acceptance) -> None:
         spec = self.spec
-        await self._transactor.open()
         restored = await read_changelog(self._options, spec.changelog, spec.partition)
         keys = [key for key in restored.state if key != POSITION_KEY]
-        self.core.restore(restored.state)
-        known_begin = self.core.shell.changelog_begin
-        self.core.shell = msgspec.structs.replace(self.core.shell, changelog_begin=restored.begin)
-        committed = await self._committed()
+        committed = {tp.topic: offset for tp, offset in (await logs.committed(self.sources)).items()}
         try:
-            check_not_cut(spec.name, spec.changelog, restored.begin, known_begin)
+            # A large state takes its time; the other tasks of the worker go on meanwhile.
+            await asyncio.to_thread(self.core.restore, restored.state)
+            former = self.core.shell
+            changelog_id = logs.topic_id(spec.changelog)
+            check_not_made_anew(spec.name, spec.changelog, former.topic_ids.get(spec.changelog, ""), changelog_id)
+            check_not_cut(spec.name, spec.changelog, restored.begin, former.changelog_begin)
             for topic in spec.sources:
                 check_not_behind(spec.name, topic, self.core.offsets.get(topic), committed.get(topic))
-        except StateLost as error:
-            if not accept_state_loss:
+        except (StateLost, StateIncompatible) as error:
+            if spec.name not in acceptance.state_loss:
                 raise
             log.warning("going on from the commit with empty windows", task=spec.name, error=str(error))
             await self._start_empty(keys, restored.begin, committed)
-        for topic in spec.sources:
-            self.offsets[topic] = self._start_of(topic, begins[topic])
-        self.core.offsets.update(self.offsets)
+        await self._find_start(logs, acceptance)
+        self.core.shell = msgspec.structs.replace(
+            self.core.shell,
+            changelog_begin=restored.begin,
+            topic_ids={topic: logs.topic_id(topic) for topic in (*spec.sources, spec.changelog)},
+        )
+        shell = self.core.shell
+        stream_ms = self.core.stream_ms if shell.last_record_ms is None else shell.stream_at_last_record_ms
+        self.silence.restore(shell.last_record_ms, stream_ms)
         self._instruments.restored(spec.name, restored.records, restored.seconds)
         log.info(
             "task opened",
@@ -123,67 +194,88 @@ class Task:
             restore_seconds=round(restored.seconds, 3),
         )
 
+    async def _find_start(self, logs: LogView, acceptance: Acceptance) -> None:
+        """Set `offsets` to where each source is read on."""
+        spec = self.spec
+        for tp, edges in (await logs.edges(self.sources)).items():
+            topic = tp.topic
+            position, known_id = self.core.offsets.get(topic), self.core.shell.topic_ids.get(topic, "")
+            try:
+                start = start_of(spec.name, topic, position, known_id, edges)
+            except InputRewound as error:
+                if spec.name not in acceptance.input_reset:
+                    raise
+                start = restart_of(known_id, edges)
+                log.warning("going on in an input that was reset", task=spec.name, at=start.offset, error=str(error))
+            self.offsets[topic] = start.offset
+            if start.lost:
+                self._note_lost(topic, start.lost)
+        self.core.offsets.update(self.offsets)
+
     async def _start_empty(self, keys: list[bytes], changelog_begin: int, committed: Mapping[str, int]) -> None:
         """Give up what is left of the state, on the changelog too, so that no later restore mixes it with the new one."""
         self.core = self.spec.make_core()
         self.core.offsets.update(committed)
         self.core.shell = msgspec.structs.replace(self.core.shell, changelog_begin=changelog_begin)
-        cut = self.core.cut(wall_ms())
+        cut = self.core.cut(self._clock.now_ms())
         cut.state.extend(StateRecord(key, None) for key in keys)
         await self._transactor.commit(cut, self.spec.partition, self.spec.changelog, {})
 
-    async def _committed(self) -> dict[str, int]:
-        partitions = [TopicPartition(topic, self.spec.partition) for topic in self.spec.sources]
-        found = await committed_offsets(self._options, self._settings.application_id, partitions)
-        return {tp.topic: offset for tp, offset in found.items()}
-
-    def _start_of(self, topic: str, begin: int) -> int:
-        wanted = self.core.offsets.get(topic)
-        if wanted is not None and wanted < begin:
-            log.error(
-                "records were deleted before they were read",
-                task=self.spec.name,
-                topic=topic,
-                lost=begin - wanted,
-                remedy="raise the retention of the input topic",
-            )
-            self._instruments.input_lost(self.spec.name, begin - wanted)
-        return max(begin, wanted or 0)
+    def _note_lost(self, topic: str, records: int) -> None:
+        log.error(
+            "records were deleted before they were read",
+            task=self.spec.name,
+            topic=topic,
+            lost=records,
+            remedy="raise the retention of the input topic",
+        )
+        shell = self.core.shell
+        lost = {**shell.lost, topic: shell.lost.get(topic, 0) + records}
+        self.core.shell = msgspec.structs.replace(shell, lost=lost)
+        self._instruments.input_lost(self.spec.name, records)
 
     def resume(self) -> None:
         """Let the task process and flush."""
         self.suspended = False
-        self.last_record_ms = wall_ms()
-        self._stream_at_last_record = self.core.stream_ms
         if self._flusher is None:
             self._stop.clear()
+            self._due_s = time.monotonic() + self._pace.interval_s
             self._flusher = asyncio.ensure_future(self._flush_loop())
 
     async def suspend(self, timeout_s: float) -> None:
-        """Stop processing and write what is owed.
+        """Stop processing and write what is owed; ends in time whatever the broker does.
 
         Raises:
             TimeoutError: it could not be written in time. The task must be closed then: its core is ahead of its state.
             TaskFenced: likewise, another worker owns it already.
         """
         self.suspended = True
-        async with asyncio.timeout(timeout_s):
-            await self._stop_flusher()
-            await self.flush(everything=True)
+        ending = asyncio.ensure_future(self._flush_the_rest())
+        await asyncio.wait([ending], timeout=timeout_s)
+        if not ending.done():
+            # A commit that is cancelled waits for its abort, which a broker that is away never answers: so nobody waits for it.
+            self._broken = True
+            await _give_up(ending)
+            raise TimeoutError(f"task {self.spec.name} could not be flushed within {timeout_s:g} s")
+        ending.result()
+
+    async def _flush_the_rest(self) -> None:
+        await self._stop_flusher()
+        await self.flush(everything=True)
 
     async def close(self) -> None:
         """Give up the producer; what was not flushed is left to the next owner."""
         self.suspended = True
         if self._flusher is not None:
-            self._flusher.cancel()
-            await asyncio.wait([self._flusher])
+            await _give_up(self._flusher)
         await self._transactor.close()
 
     async def _stop_flusher(self) -> None:
         """Let a flush that is under way end: cancelled, it would lose a cut and with it this core."""
         self._stop.set()
+        self._flush_now.set()
         if self._flusher is not None:
-            await self._flusher
+            await asyncio.shield(self._flusher)
             self._flusher = None
 
     async def process(self, topic: str, piece: Piece) -> int | None:
@@ -199,68 +291,99 @@ class Task:
             return None
         piece = piece.since(position)
         if len(piece.records):
-            now_ms = wall_ms()
             batch = piece.batch(topic, self.spec.partition, forwarded=topic == self.spec.forwarded)
             with self._instruments.processing(self.spec.name):
-                self.core.apply(batch, now_ms)
-            self.last_record_ms = now_ms
-            self._stream_at_last_record = self.core.stream_ms
+                self.core.apply(batch, self._clock.now_ms())
+            self.silence.broken(self.core.stream_ms)
         self.offsets[topic] = self.core.offsets[topic] = piece.end
-        if self.core.buffered_bytes > self._settings.limits.max_buffered_bytes:
-            self._instruments.flushed_early(self.spec.name)
-            await self.flush()
+        await self._bound_outputs()
         return None
 
-    def silent_for_ms(self, now_ms: int) -> int:
-        """How long no record came."""
-        return now_ms - self.last_record_ms
+    async def _bound_outputs(self) -> None:
+        """Flush before the time when outputs pile up; wait for that only when they go on to, for other tasks wait too."""
+        most_bytes = self._settings.limits.max_buffered_bytes
+        if self.core.buffered_bytes <= most_bytes:
+            return
+        if not self._flush_now.is_set():
+            self._instruments.flushed_early(self.spec.name)
+            self._flush_now.set()
+        if self.core.buffered_bytes > MOST_BUFFERED * most_bytes or self._flusher is None:
+            await self.flush()
 
-    def idle(self, now_ms: int) -> None:
-        """Every source was read to its end and is silent: let stream time follow the clock."""
-        if self._stream_at_last_record is not None:
-            self.core.idle_until(self._stream_at_last_record + now_ms - self.last_record_ms, now_ms)
+    def skip_lost(self, topic: str, begin: int) -> int:
+        """Go on at the log's beginning where retention has overtaken the position; answers the position."""
+        if begin > self.offsets[topic]:
+            self._note_lost(topic, begin - self.offsets[topic])
+            self.offsets[topic] = self.core.offsets[topic] = begin
+        return self.offsets[topic]
 
-    async def flush(self, *, everything: bool = False) -> None:
-        """Write everything owed in one transaction.
+    def idle(self, asked_s: float) -> None:
+        """Every source was read to its end when it was asked for, and is silent: let stream time follow the clock.
+
+        Args:
+            asked_s: when the broker was asked, on the clock's `elapsed_s`.
+        """
+        to_ms = self.silence.stream_ms(asked_s)
+        if to_ms is not None:
+            self.core.idle_until(to_ms, self._clock.now_ms())
+
+    async def flush(self, *, everything: bool = False) -> float:
+        """Write everything owed in one transaction; answers the seconds the main loop was kept busy.
 
         Raises:
             BrokerUnavailable: a flush failed before.
             TaskFenced: another worker owns the task.
         """
-        async with self._flush_lock:
+        async with self._flush_lock, self._pace.turn:
             if self._broken:
                 raise BrokerUnavailable(f"task {self.spec.name}: a flush failed before, nothing more may be written")
-            began = time.monotonic()
-            cut = self.core.cut(wall_ms(), everything=everything)
+            self._flush_began_s = began = time.monotonic()
+            self._flush_now.clear()
+            self.core.shell = msgspec.structs.replace(
+                self.core.shell,
+                last_record_ms=self.silence.last_record_ms,
+                stream_at_last_record_ms=self.silence.stream_at_last_record_ms,
+            )
+            cut = self.core.cut(self._clock.now_ms(), everything=everything)
+            busy_s = time.monotonic() - began
             offsets = {TopicPartition(topic, self.spec.partition): offset for topic, offset in self.offsets.items()}
-            if not self._owes(cut.position.offsets, cut.records):
-                return
-            # Until it is committed, this cut exists nowhere but here: if that fails, the core is ahead of what is written, and
-            # anything flushed after it would hide the gap.
-            self._broken = True
-            await self._transactor.commit(cut, self.spec.partition, self.spec.changelog, offsets)
-            self._broken = False
-            self._flushed_offsets = dict(cut.position.offsets)
-            self._instruments.flushed(self.spec.name, self.core, cut, time.monotonic() - began)
+            if self._owes(cut.position.offsets, cut.records):
+                # Until it is committed, this cut exists nowhere but here: if that fails, the core is ahead of what is written,
+                # and anything flushed after it would hide the gap.
+                self._broken = True
+                await self._transactor.commit(cut, self.spec.partition, self.spec.changelog, offsets)
+                self._broken = False
+                self._flushed_offsets = dict(cut.position.offsets)
+                self._instruments.flushed(self.spec.name, self.core, cut, time.monotonic() - began)
+            self._flush_began_s = None
+            return busy_s
 
     def _owes(self, offsets: dict[str, int], records: int) -> bool:
         return records > 1 or offsets != self._flushed_offsets
 
     async def _flush_loop(self) -> None:
-        interval_s = self._settings.flush_interval / 1000
-        due = time.monotonic() + interval_s
         try:
-            while not await self._stopped_before(due):
+            while not await self._stopped_before(self._due_s):
                 began = time.monotonic()
-                await self.flush()
+                busy_s = await self.flush()
                 ended = time.monotonic()
-                due = next_flush(due, interval_s, ended, ended - began)
+                self._due_s = self._pace.next_flush(self._due_s, ended, ended - began, busy_s)
         except Exception as error:  # noqa: BLE001 - fail-stop: the worker ends with this error and resumes from the checkpoint
-            self._failed(error)
+            self._failed(self.spec.name, error)
 
-    async def _stopped_before(self, due: float) -> bool:
-        try:
-            await asyncio.wait_for(self._stop.wait(), max(due - time.monotonic(), 0))
-        except TimeoutError:
-            return False
-        return True
+    async def _stopped_before(self, due_s: float) -> bool:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._flush_now.wait(), max(due_s - time.monotonic(), 0))
+        return self._stop.is_set()
+
+
+async def _give_up(work: asyncio.Future[Any]) -> None:
+    """Cancel work and wait for its end, but not for long; its error is of no interest any more."""
+    work.cancel()
+    await asyncio.wait([work], timeout=GIVE_UP_S)
+    work.add_done_callback(_note_nothing)
+
+
+def _note_nothing(work: asyncio.Future[Any]) -> None:
+    if not work.cancelled():
+        work.exception()

@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import InvalidProducerEpoch, InvalidProducerIdMapping, KafkaError, ProducerFenced
+from aiokafka.errors import InvalidProducerEpoch, InvalidProducerIdMapping, ProducerFenced
 
 from pipeline.outputs import Cut, Emitted, Forwarded, Header, Rejected, Role
 from schemas.errors import TaskFenced
@@ -20,11 +20,13 @@ Record = tuple[bytes | None, bytes | None, list[Header], int]
 
 log = structlog.get_logger()
 
-CLOSE_TIMEOUT_S = 5.0
+CLOSE_TIMEOUT_S = 3.0
 # A Kafka batch is written and read whole; broker and topics take 1 MiB by default.
 MAX_BATCH_BYTES = 900_000
 # The late and dead-letter topics take 8 MiB (topology/topics.py); a compressed input batch can hold more than that.
 MAX_LETTER_BYTES = 7 << 20
+# Ends of producers that nobody waits for; held here, or the loop would drop them half way.
+_ABANDONED: set[asyncio.Future[Any]] = set()
 FENCED = (ProducerFenced, InvalidProducerEpoch, InvalidProducerIdMapping)
 
 
@@ -81,21 +83,29 @@ class Transactor:
         await self._producer.begin_transaction()
         await self._producer.abort_transaction()
 
+    @property
+    def client(self) -> Any:
+        """The producer's aiokafka client."""
+        return self._producer.client
+
     async def close(self) -> None:
         """Disconnect. A transaction that is open is left to be aborted by the next owner or by its timeout.
 
-        Never raises for a broker that is away: the producer is given up in any case.
+        Never raises for a broker that is away, and does not wait for it for long: the producer is given up in any case.
         """
-        try:
-            async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                await self._producer.stop()
-        except (
-            KafkaError,
-            OSError,
-            RuntimeError,
-            TimeoutError,
-        ) as error:  # uvloop: a closed transport is a RuntimeError
-            log.warning("producer did not close in order", task=self._task_name, error=repr(error))
+        stopping = asyncio.ensure_future(self._producer.stop())
+        await asyncio.wait([stopping], timeout=CLOSE_TIMEOUT_S)
+        if stopping.done():
+            error = stopping.exception()
+            if error is not None:  # uvloop: a closed transport is a RuntimeError
+                log.warning("producer did not close in order", task=self._task_name, error=repr(error))
+            return
+        log.warning("producer did not close in time", task=self._task_name, within_seconds=CLOSE_TIMEOUT_S)
+        stopping.cancel()
+        sender = self._producer._sender.sender_task
+        if sender is not None:
+            sender.cancel()
+        _ABANDONED.update({stopping, asyncio.ensure_future(self._producer.client.close())})
 
     async def commit(
         self,

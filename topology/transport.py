@@ -6,14 +6,19 @@ replaces; tests/integration/test_transport.py has a test for each. Everything th
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from importlib.metadata import version
 from operator import methodcaller
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import faust
 from aiokafka import TopicPartition
-from aiokafka.errors import ConsumerStoppedError, IllegalStateError
+from aiokafka.errors import (
+    ConsumerStoppedError,
+    IllegalStateError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
 from faust.app.base import BootStrategy
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -21,14 +26,19 @@ from faust.types import TP
 from pipeline.ingest.plain import PlainScanner
 from schemas.errors import ConfigError
 from topology.assignor import make_assignor
-from topology.fetch import Piece, Span, SpanConsumer
+from topology.coordinator import GroupHealth, WatchedCoordinator
+from topology.fetch import MissingSpan, Piece, Span, SpanConsumer
 from topology.parse_ahead import ParseAhead
 from topology.settings import Settings
 
 SUPPORTED = "0.15.3"
 FETCH_WAIT_S = 0.5
+# Partitions that brought nothing for so long are quiet; then the broker holds an answer back for so long.
+QUIET_AFTER_S = 1.0
+QUIET_WAIT_MS = 500
 # Enough for numpy to be quick, few enough that the loop turns every 30 ms or so.
 PIECE_RECORDS = 8_000
+Answer = TypeVar("Answer")
 
 if version("faust-streaming") != SUPPORTED:
     raise ConfigError(f"faust-streaming {version('faust-streaming')} is installed, this build is made for {SUPPORTED}")
@@ -37,14 +47,17 @@ if version("faust-streaming") != SUPPORTED:
 class Listener(Protocol):
     """What the transport tells the worker. All calls come on the main event loop, never two at once for one partition."""
 
-    async def assigned(self, partitions: set[TP]) -> Mapping[TP, int]:
-        """Make ready to process these partitions (all that are ours now); answers where to read each from."""
+    async def assigned(self, partitions: set[TP]) -> None:
+        """Make ready to process these partitions (all that are ours now), and let each flow (`BatchConsumer.flow`)."""
 
     async def revoked(self, partitions: set[TP]) -> None:
         """Write what is owed for these partitions, and write nothing for them afterwards unless assigned again."""
 
     async def batch(self, partition: TP, piece: Piece) -> int | None:
         """Process a piece. An answer of None means done; an offset means: go back and read on from there."""
+
+    async def out_of_range(self, partition: TP, offset: int) -> int | None:
+        """The log of a partition does not hold this offset. Answers where to read on; None: not at all."""
 
     def failed(self, error: BaseException) -> None:
         """Reading cannot go on."""
@@ -72,7 +85,7 @@ class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             client_rack=kafka.client_rack,
             partition_assignment_strategy=[make_assignor(pair)],
             enable_auto_commit=False,
-            auto_offset_reset="earliest",
+            auto_offset_reset="none",  # a client that resets an offset by itself hides what was lost
             isolation_level="read_committed",
             session_timeout_ms=kafka.session_timeout,
             heartbeat_interval_ms=max(kafka.session_timeout // 10, 200),
@@ -85,9 +98,13 @@ class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             metadata_max_age_ms=30_000,
         )
 
+    async def _here(self, work: Coroutine[Any, Any, Answer]) -> Answer:
+        """Run a coroutine in the consumer's thread. Faust's own queue has two places, which two slow requests would fill."""
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self.thread_loop))
+
     async def read_from(self, offsets: Mapping[TP, int]) -> None:
         """Set positions and let these partitions flow; those that are not ours any more are left out."""
-        await self.call_thread(self._read_from, dict(offsets))
+        await self._here(self._read_from(dict(offsets)))
 
     async def _read_from(self, offsets: dict[TP, int]) -> None:
         consumer = self._ensure_consumer()
@@ -99,34 +116,55 @@ class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
                 self.log.info("%s was revoked before it could be read", tp)
 
     async def ends(self, partitions: Iterable[TP]) -> dict[TP, int]:
-        """The end of each partition's log, asked of the broker now."""
-        found = await self.call_thread(self._ends, [TopicPartition(*tp) for tp in partitions])
+        """The end of each partition's log, records of open transactions included, asked of the broker now."""
+        found = await self._here(self._ends([TopicPartition(*tp) for tp in partitions]))
         return {TP(tp.topic, tp.partition): offset for tp, offset in found.items()}
 
     async def _ends(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
-        consumer = self._ensure_consumer()
-        ends: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
-        # Of read_committed that is the last stable offset: what an open transaction has written comes after it.
-        return {
-            tp: max(end, consumer.highwater(tp) or 0) if tp in consumer.assignment() else end
-            for tp, end in ends.items()
-        }
+        ends: dict[TopicPartition, int] = await self._ensure_consumer().high_watermarks(partitions)
+        return ends
 
     async def begins(self, partitions: Iterable[TP]) -> dict[TP, int]:
         """The first offset of each partition that still exists."""
-        found = await self.call_thread(self._begins, [TopicPartition(*tp) for tp in partitions])
+        found = await self._here(self._begins([TopicPartition(*tp) for tp in partitions]))
         return {TP(tp.topic, tp.partition): offset for tp, offset in found.items()}
 
     async def _begins(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
         begins: dict[TopicPartition, int] = await self._ensure_consumer().beginning_offsets(partitions)
         return begins
 
+    async def committed(self, partitions: Iterable[TP]) -> dict[TP, int]:
+        """What the group committed for these partitions; those without a commit are left out."""
+        return await self._here(self._committed([TopicPartition(*tp) for tp in partitions]))
+
+    async def _committed(self, partitions: list[TopicPartition]) -> dict[TP, int]:
+        found = await self._ensure_consumer()._coordinator.fetch_committed_offsets(partitions)
+        return {TP(tp.topic, tp.partition): meta.offset for tp, meta in found.items() if meta.offset >= 0}
+
     async def hold(self, partitions: Iterable[TP]) -> None:
         """Fetch nothing from these partitions until `read_from`."""
-        await self.call_thread(self._hold, [TopicPartition(*tp) for tp in partitions])
+        await self._here(self._hold([TopicPartition(*tp) for tp in partitions]))
 
     async def _hold(self, partitions: list[TopicPartition]) -> None:
-        self._ensure_consumer().pause(*partitions)
+        consumer = self._ensure_consumer()
+        consumer.pause(*(partition for partition in partitions if partition in consumer.assignment()))
+
+    def wait_for_data(self, wait_ms: int) -> None:
+        """How long the broker may hold an answer back when no record is there; any record ends the wait."""
+        if self._consumer is not None:
+            self._consumer._fetcher._fetch_max_wait_ms = wait_ms
+
+    def health(self) -> GroupHealth:
+        """How the member stands with its group, and whether the fetching itself goes on; asked of memory, not of the broker."""
+        consumer = self._consumer
+        if consumer is None or not isinstance(consumer._coordinator, WatchedCoordinator):
+            return GroupHealth(joined=False, heard_s=None, error=None)
+        health = consumer._coordinator.health()
+        fetching = consumer._fetcher.error_future
+        if health.error is None and fetching.done() and not fetching.cancelled() and not consumer._closed:
+            error = fetching.exception() or RuntimeError("the fetching of records has ended")
+            return GroupHealth(health.joined, health.heard_s, error)
+        return health
 
 
 class BatchConsumer(driver.Consumer):  # type: ignore[misc]
@@ -139,10 +177,12 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     _thread: _Thread
 
     def __post_init__(self) -> None:
+        self._assigned: set[TP] = set()
         self._flowing: set[TP] = set()
         self._changed = asyncio.Event()
         self._transition: asyncio.Task[None] | None = None
         self._ending = False
+        self._quiet_s = 0.0
 
     def _new_consumer_thread(self) -> _Thread:
         return _Thread(self, loop=self.loop, beacon=self.beacon)
@@ -154,12 +194,39 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         return listener
 
     async def ends(self, partitions: Iterable[TP]) -> dict[TP, int]:
-        """The end of each partition's log, asked of the broker now."""
+        """The end of each partition's log, records of open transactions included, asked of the broker now."""
         return await self._thread.ends(partitions)
 
     async def begins(self, partitions: Iterable[TP]) -> dict[TP, int]:
         """The first offset of each partition that still exists."""
         return await self._thread.begins(partitions)
+
+    async def committed(self, partitions: Iterable[TP]) -> dict[TP, int]:
+        """What the group committed for these partitions; those without a commit are left out."""
+        return await self._thread.committed(partitions)
+
+    def health(self) -> GroupHealth:
+        """How the member stands with its group."""
+        return self._thread.health()
+
+    def clients(self) -> list[Any]:
+        """The aiokafka client that reads, once it is there."""
+        consumer = self._thread._consumer
+        return [] if consumer is None else [consumer._client]
+
+    async def flow(self, offsets: Mapping[TP, int]) -> None:
+        """Read these partitions from these offsets on; those that are not ours any more are left out."""
+        ours = {tp: offset for tp, offset in offsets.items() if tp in self._assigned}
+        # Before the seek: a span that arrives in between must not be dropped, for nothing would fetch it again.
+        self._flowing |= ours.keys()
+        await self._thread.read_from(ours)
+        self._changed.set()
+
+    async def stop_flow(self, partitions: Iterable[TP]) -> None:
+        """Read these partitions no more until they flow again."""
+        stopped = set(partitions)
+        self._flowing -= stopped
+        await self._thread.hold(stopped)
 
     async def end(self) -> None:
         """Take part in no further rebalance, and give up one under way: the consumer is about to leave the group."""
@@ -170,6 +237,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         """Replaces Faust's, which waits for streams we do not use and drops acks before it commits them."""
         if self._ending:
             return
+        self._assigned = set()
         self._flowing.clear()
         await self._stop_transition()
         self._flowing.clear()
@@ -184,21 +252,17 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             return
         await self._stop_transition()
         await self._thread.hold(assigned)
+        self._assigned = set(assigned)
         self._transition = asyncio.ensure_future(self._take_over(set(assigned)))
 
     async def _take_over(self, assigned: set[TP]) -> None:
         try:
-            offsets = await self.listener.assigned(assigned)
-            # Before the seek: a span that arrives in between must not be dropped, for nothing would fetch it again.
-            self._flowing = set(offsets)
-            await self._thread.read_from(offsets)
+            await self.listener.assigned(assigned)
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever stops a takeover ends the process, by way of the listener
             if not self._ending:
                 self.listener.failed(error)
-            return
-        self._changed.set()
 
     async def _stop_transition(self) -> None:
         if self._transition is not None and not self._transition.done():
@@ -219,7 +283,10 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
                 while (parsed := await ahead.next(reader)) is not None:
                     tp = parsed.partition
                     if parsed.span is not left and tp in self._flowing:
-                        back_to = await self.listener.batch(tp, parsed.piece)
+                        if isinstance(parsed.span, MissingSpan):
+                            back_to = await self.listener.out_of_range(tp, parsed.span.start)
+                        else:
+                            back_to = await self.listener.batch(tp, parsed.piece)
                         if back_to is not None:
                             left = parsed.span
                             if tp in self._flowing:
@@ -239,19 +306,35 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
                 self._changed.clear()
                 await self._changed.wait()
             try:
-                fetched = await self._thread.getmany(set(self._flowing), FETCH_WAIT_S)
+                fetched = await self._fetch()
             except ConsumerStoppedError:
                 break
-            spans = [
-                (TP(*tp), span, _pieces(span, scanners.get(tp.topic)))
-                for tp, found in (fetched or {}).items()
-                for span in found
-            ]
+            spans = [(tp, span, _pieces(span, scanners.get(tp.topic))) for tp, found in fetched for span in found]
             before, parsing = parsing, ahead.parse(spans)
             if before is not None:
                 await before
         if parsing is not None:
             await parsing
+
+    async def _fetch(self) -> list[tuple[TP, list[Span]]]:
+        """What the broker has next. Where a log does not hold the offset asked for, a `MissingSpan` stands in its place."""
+        try:
+            fetched = await self._thread.getmany(set(self._flowing), FETCH_WAIT_S)
+        except OffsetOutOfRangeError as error:
+            return [(TP(*tp), [MissingSpan(offset)]) for tp, offset in error.args[0].items()]
+        except NoOffsetForPartitionError:
+            return []  # a partition that was just assigned: its task says where it is read from
+        self._wait_longer(quiet=not fetched)
+        return [(TP(*tp), found) for tp, found in (fetched or {}).items()]
+
+    def _wait_longer(self, *, quiet: bool) -> None:
+        """Let the broker hold its answers back while all partitions are quiet: asking often costs it, and a record ends the wait.
+
+        While any is busy the wait is short: a partition that is read again joins only the next request.
+        """
+        self._quiet_s = self._quiet_s + FETCH_WAIT_S if quiet else 0.0
+        short_ms = self.transport.settings.kafka.fetch_max_wait
+        self._thread.wait_for_data(max(QUIET_WAIT_MS, short_ms) if self._quiet_s >= QUIET_AFTER_S else short_ms)
 
     async def perform_seek(self) -> None:
         """Positions are set by `read_from` alone."""

@@ -12,8 +12,8 @@ from bench.programs.reading import run_on_pieces
 from pipeline.config import CoreConfig, WindowConfig
 from pipeline.module_core import ModuleCore
 from pipeline.native import load_native
+from topology.clock import system_wall_ms
 from topology.fetch import Piece
-from topology.task import wall_ms
 
 _NEVER_MS = 10 * 86_400_000
 _NATIVE = load_native() if sys.argv[1] == "native" else None
@@ -26,7 +26,7 @@ def fold(partition: TopicPartition, piece: Piece) -> None:
     core = _cores.get(partition)
     if core is None:
         core = _cores[partition] = ModuleCore(_CONFIG, partition=partition.partition)
-    core.apply(piece.batch(partition.topic, partition.partition), wall_ms())
+    core.apply(piece.batch(partition.topic, partition.partition), system_wall_ms())
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ from faust.types import TP
 from bench.progress import Progress, Task, tell
 from pipeline.ingest.batch import RecordBatch
 from pipeline.module_core import ModuleCore
-from topology import worker
+from topology import assignment, worker
+from topology.acceptance import Acceptance
 from topology.alert_rules import configured_rules
 from topology.fetch import Piece
 from topology.logs import setup_logs
@@ -37,8 +38,8 @@ class CountedCore(ModuleCore):
         _progress.add(len(batch))
 
 
-class GatedWorker(worker.Worker):
-    """The worker; its first batch waits for a file."""
+class GatedAssignment(assignment.Assignment):
+    """The worker's tasks; their first batch waits for a file."""
 
     _opened = False
 
@@ -55,10 +56,14 @@ def main() -> int:
     """Run until SIGTERM; then tell how many events the ledgers hold as applied."""
     settings = load_settings()
     setup_logs(settings.log)
-    vars(worker)["ModuleCore"] = CountedCore
+    vars(assignment)["ModuleCore"] = CountedCore
     if _GATE in os.environ:
-        vars(worker)["Worker"] = GatedWorker
-    uvloop.run(worker.run_worker(settings, configured_rules(settings)))
+        vars(worker)["Assignment"] = GatedAssignment
+
+    async def work() -> None:
+        await worker.run_worker(worker.Worker(settings, configured_rules(settings), acceptance=Acceptance()))
+
+    uvloop.run(work())
     tell(verified=sum(ledger.applied for core in _cores for ledger in core.ledgers.values()))
     return 0
 

@@ -100,8 +100,8 @@ def restore_without_last_record() -> None:
                 state[key] = value
         return len(piece.keys)
 
-    async def wrong(options: Mapping[str, Any], topic: str, partition: int) -> Any:
-        found = await read_changelog(options, topic, partition)
+    async def wrong(options: Mapping[str, Any], topic: str, partition: int, native: Any = None) -> Any:
+        found = await read_changelog(options, topic, partition, native)
         overlooked = before.pop(id(found.state), None)
         if overlooked is not None and overlooked[0] in found.state:
             key, value = overlooked
@@ -111,7 +111,7 @@ def restore_without_last_record() -> None:
                 found.state[key] = value
         return found
 
-    restore._take = wrong_take
+    restore._take_piece = wrong_take
     task.read_changelog = wrong  # type: ignore[attr-defined]
 
 
@@ -127,15 +127,14 @@ def forget_dedup_set() -> None:
 
 def idle_by_timer_alone() -> None:
     """A silent partition is taken for idle without asking the broker whether its log goes on."""
-    from topology import worker
-    from topology.task import wall_ms
+    from topology import watch
 
-    async def wrong(self: Any, consumer: Any, tasks: list[Any], silent: list[Any]) -> None:
+    async def wrong(self: Any, tasks: list[Any], silent: list[Any]) -> None:
         for task in silent:
-            task.idle(wall_ms())
+            task.idle(self._clock.elapsed_s())
         await asyncio.sleep(0)
 
-    worker.Worker._look = wrong  # type: ignore[method-assign]
+    watch.Watch._look = wrong  # type: ignore[method-assign]
 
 
 def stream_time_of_batch_maximum() -> None:

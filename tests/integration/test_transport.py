@@ -7,7 +7,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aiokafka.errors import ConsumerStoppedError, CorruptRecordException
+from aiokafka.errors import (
+    ConsumerStoppedError,
+    CorruptRecordException,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from faust.types import TP
@@ -15,13 +20,15 @@ from faust.types import TP
 from pipeline.config import CoreConfig
 from pipeline.module_core import ModuleCore
 from tests.integration.kit import T0, event
+from topology.clock import SteadyClock
 from topology.fetch import Piece, Span
+from topology.flush_pace import FlushPace
 from topology.instruments import Instruments
 from topology.kafka_client import client_options
 from topology.record_batch import RecordObjects
 from topology.settings import Settings
 from topology.task import Task, TaskSpec
-from topology.transport import BatchConsumer, _Thread
+from topology.transport import QUIET_WAIT_MS, BatchConsumer, _Thread
 
 A, B = TP("events", 0), TP("events", 1)
 
@@ -49,8 +56,9 @@ def span_of(*offsets: int) -> Span:
 class FakeThread:
     """A consumer thread that answers what the test says."""
 
-    def __init__(self, *fetches: Mapping[TP, list[Span]]) -> None:
+    def __init__(self, *fetches: Mapping[TP, list[Span]] | Exception) -> None:
         self._fetches = list(fetches)
+        self.waits_ms: list[int] = []
         self.sought: list[dict[TP, int]] = []
         self.held: list[set[TP]] = []
         self.before_answer: Callable[[], Awaitable[None]] | None = None
@@ -60,13 +68,19 @@ class FakeThread:
             raise ConsumerStoppedError
         if self.before_answer is not None:
             await self.before_answer()
-        return self._fetches.pop(0)
+        answer = self._fetches.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     async def read_from(self, offsets: Mapping[TP, int]) -> None:
         self.sought.append(dict(offsets))
 
     async def hold(self, partitions: set[TP]) -> None:
         self.held.append(set(partitions))
+
+    def wait_for_data(self, wait_ms: int) -> None:
+        self.waits_ms.append(wait_ms)
 
 
 class FakeListener:
@@ -79,10 +93,13 @@ class FakeListener:
         self.may_open = asyncio.Event()
         self.may_open.set()
         self.on_batch: Callable[[TP, Piece], Awaitable[int | None]] | None = None
+        self.missing: list[tuple[TP, int]] = []
+        self.begin: int | None = None
+        self.consumer: Any = None
 
-    async def assigned(self, partitions: set[TP]) -> Mapping[TP, int]:
+    async def assigned(self, partitions: set[TP]) -> None:
         await self.may_open.wait()
-        return dict.fromkeys(partitions, 0)
+        await self.consumer.flow(dict.fromkeys(partitions, 0))
 
     async def revoked(self, partitions: set[TP]) -> None:
         self.revocations.append(partitions)
@@ -91,15 +108,20 @@ class FakeListener:
         self.pieces.append((partition, piece.start, piece.end))
         return None if self.on_batch is None else await self.on_batch(partition, piece)
 
+    async def out_of_range(self, partition: TP, offset: int) -> int | None:
+        self.missing.append((partition, offset))
+        return self.begin
+
     def failed(self, error: BaseException) -> None:
         self.errors.append(error)
 
 
 def consumer_of(thread: FakeThread, listener: FakeListener) -> Any:
     consumer: Any = BatchConsumer.__new__(BatchConsumer)
-    consumer.transport = SimpleNamespace(listener=listener, scanners={})
+    consumer.transport = SimpleNamespace(listener=listener, scanners={}, settings=Settings())
     BatchConsumer.__post_init__(consumer)
     consumer._thread = thread
+    listener.consumer = consumer
     return consumer
 
 
@@ -132,8 +154,16 @@ def test_a_task_takes_nothing_twice_and_nothing_after_a_gap() -> None:
     async def scenario() -> None:
         settings = Settings()
         spec = TaskSpec("0", 0, ("events",), None, "changelog", lambda: ModuleCore(CoreConfig()))
-        errors: list[BaseException] = []
-        task = Task(spec, settings, client_options(settings), Instruments(), errors.append)
+        errors: list[tuple[str, BaseException]] = []
+        task = Task(
+            spec,
+            settings,
+            client_options(settings),
+            Instruments(),
+            lambda name, error: errors.append((name, error)),
+            clock=SteadyClock(),
+            pace=FlushPace(0.2),
+        )
         task.offsets["events"] = 10
 
         def piece(first: int, end: int) -> Piece:
@@ -155,6 +185,69 @@ def test_a_task_takes_nothing_twice_and_nothing_after_a_gap() -> None:
         assert (applied(), task.offsets["events"]) == (5, 17)
         assert errors == []
         await task.close()
+
+    asyncio.run(scenario())
+
+
+def test_an_offset_the_log_does_not_hold_is_told_behind_everything_fetched_before() -> None:
+    """The task decides what was lost by its own position, so it has to have processed what came before."""
+
+    async def scenario() -> None:
+        thread = FakeThread({A: [span_of(0, 1), span_of(2)]}, OffsetOutOfRangeError({A: 3}), {A: [span_of(10)]})
+        listener = FakeListener()
+        listener.begin = 10
+        consumer = consumer_of(thread, listener)
+        await assign(consumer, A)
+        seen: list[tuple[int, int]] = []
+
+        async def note(partition: TP, piece: Piece) -> int | None:
+            seen.append((piece.start, len(listener.missing)))
+            return None
+
+        listener.on_batch = note
+        await consumer.pump()
+        assert listener.missing == [(A, 3)]
+        assert seen == [(0, 0), (2, 0), (10, 1)]
+        assert thread.sought[-1] == {A: 10}
+
+    asyncio.run(scenario())
+
+
+def test_a_partition_without_a_position_yet_ends_nothing() -> None:
+    async def scenario() -> None:
+        thread, listener = FakeThread(NoOffsetForPartitionError(A), {A: [span_of(0)]}), FakeListener()
+        consumer = consumer_of(thread, listener)
+        await assign(consumer, A)
+        await consumer.pump()
+        assert listener.pieces == [(A, 0, 1)]
+
+    asyncio.run(scenario())
+
+
+def test_the_broker_may_hold_answers_back_for_longer_only_while_every_partition_is_quiet() -> None:
+    async def scenario() -> None:
+        thread, listener = FakeThread({}, {}, {}, {A: [span_of(0)]}, {}), FakeListener()
+        consumer = consumer_of(thread, listener)
+        await assign(consumer, A)
+        await consumer.pump()
+        short = Settings().kafka.fetch_max_wait
+        assert thread.waits_ms == [short, QUIET_WAIT_MS, QUIET_WAIT_MS, short, short]
+
+    asyncio.run(scenario())
+
+
+def test_a_partition_that_was_opened_later_flows_beside_the_others_and_one_that_is_gone_does_not() -> None:
+    async def scenario() -> None:
+        thread, listener = FakeThread({A: [span_of(0)], B: [span_of(5)]}), FakeListener()
+        consumer = consumer_of(thread, listener)
+        await assign(consumer, A)
+        await consumer.flow({B: 5})
+        assert thread.sought == [{A: 0}, {}], "B is not ours"
+        await consumer.on_partitions_revoked({A})
+        await assign(consumer, A, B)
+        await consumer.stop_flow([A])
+        await consumer.pump()
+        assert listener.pieces == [(B, 5, 6)]
 
     asyncio.run(scenario())
 
@@ -231,7 +324,7 @@ def test_a_restore_that_fails_is_told_and_lets_nothing_flow() -> None:
         consumer = consumer_of(thread, listener)
         problem = ValueError("no state")
 
-        async def refuse(partitions: set[TP]) -> Mapping[TP, int]:
+        async def refuse(partitions: set[TP]) -> None:
             raise problem
 
         listener.assigned = refuse  # type: ignore[method-assign]
@@ -275,7 +368,7 @@ def test_the_consumer_reads_committed_records_and_never_leaves_for_idleness() ->
         try:
             assert consumer._isolation_level == "read_committed"
             assert consumer._enable_auto_commit is False
-            assert consumer._auto_offset_reset == "earliest"
+            assert consumer._auto_offset_reset == "none", "a client that resets an offset by itself hides what was lost"
             assert consumer._max_poll_interval_ms > 7 * 86_400_000
             assert [assignor.name for assignor in consumer._partition_assignment_strategy] == ["modpulse-tasks"]
         finally:

@@ -2,15 +2,19 @@
 
 import pytest
 
-from topology.flush_pace import MOST_PAUSE_S, MOST_SHARE, next_flush
+from topology.flush_pace import MOST_AT_ONCE, MOST_PAUSE_S, MOST_SHARE, FlushPace
 
 
-def share_and_rate(interval_s: float, took_s: float, rounds: int = 1_000) -> tuple[float, float]:
-    """Which part of the time flushes take, and how many there are a second."""
+def share_and_rate(
+    interval_s: float, took_s: float, busy_s: float = 0.0, tasks: int = 1, rounds: int = 1_000
+) -> tuple[float, float]:
+    """Which part of the time the flushes of one task take, and how many there are a second."""
+    pace = FlushPace(interval_s)
+    pace.tasks = tasks
     due = now = 0.0
     for _ in range(rounds):
         now = max(now, due) + took_s
-        due = next_flush(due, interval_s, now, took_s)
+        due = pace.next_flush(due, now, took_s, busy_s)
     return rounds * took_s / now, rounds / now
 
 
@@ -26,5 +30,20 @@ def test_slow_flushes_take_no_more_than_their_share(took_s: float) -> None:
     assert rate < 5.0
 
 
-def test_results_never_wait_longer_than_the_longest_pause() -> None:
-    assert share_and_rate(0.2, 5.0)[1] == pytest.approx(1 / (5.0 + MOST_PAUSE_S), rel=0.01)
+@pytest.mark.parametrize("busy_s", [0.06, 0.3, 1.0, 5.0, 60.0])
+def test_what_flushes_compute_takes_no_more_than_its_share_of_the_main_loop_however_long_they_are(
+    busy_s: float,
+) -> None:
+    share, _ = share_and_rate(0.2, busy_s, busy_s)
+    assert share <= MOST_SHARE * 1.01
+
+
+def test_results_do_not_wait_long_for_the_sake_of_flushes_that_wait_for_the_broker() -> None:
+    assert share_and_rate(0.2, 5.0, busy_s=0.01)[1] == pytest.approx(1 / (5.0 + MOST_PAUSE_S), rel=0.01)
+
+
+def test_many_tasks_take_turns_so_that_a_broker_has_few_flushes_at_once() -> None:
+    took_s = 0.08
+    _, rate = share_and_rate(0.2, took_s, tasks=200)
+    assert 200 * rate * took_s == pytest.approx(MOST_AT_ONCE, rel=0.02), "flushes under way at once, on average"
+    assert share_and_rate(0.2, 0.01, tasks=16)[1] == pytest.approx(5.0, rel=0.01), "few tasks go on as often as asked"

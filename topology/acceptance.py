@@ -1,0 +1,63 @@
+"""What an operator accepts for once at a start: lost state, an input that was made anew; for which tasks."""
+
+from dataclasses import dataclass
+
+from schemas.errors import ConfigError
+
+ALL = "all"
+OPTIONS = ("--accept-state-loss", "--accept-input-reset")
+
+
+@dataclass(frozen=True, slots=True)
+class Tasks:
+    """Some tasks by name: partition numbers, and `system`; or every one.
+
+    Attributes:
+        names: None stands for every task.
+    """
+
+    names: frozenset[str] | None = frozenset()
+
+    def __contains__(self, task: str) -> bool:
+        return self.names is None or task in self.names
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """Per task: may it go on with empty windows where its state is lost, and from another offset where its input was reset?"""
+
+    state_loss: Tasks = Tasks()
+    input_reset: Tasks = Tasks()
+
+
+def parse_tasks(option: str, text: str | None) -> Tasks:
+    """The tasks of an option such as `3,system`, or `all`; None gives no task.
+
+    Raises:
+        ConfigError: it names no task.
+    """
+    if text is None:
+        return Tasks()
+    names = [name.strip() for name in text.split(",")]
+    if names == [ALL]:
+        return Tasks(None)
+    for name in names:
+        if name != "system" and not name.isdecimal():
+            raise ConfigError(
+                f"{option} {text}: {name!r} is no task; name partitions, `system`, or `all`, such as 3,system"
+            )
+    return Tasks(frozenset(names))
+
+
+def without_acceptance(arguments: list[str]) -> list[str]:
+    """A command line without these options: what was accepted once is not accepted for every later loss."""
+    kept: list[str] = []
+    skip = False
+    for argument in arguments:
+        if skip:
+            skip = False
+        elif argument in OPTIONS:
+            skip = True
+        elif not argument.startswith(tuple(f"{option}=" for option in OPTIONS)):
+            kept.append(argument)
+    return kept

@@ -1,0 +1,390 @@
+"""The tasks of a worker: opened when their partitions are assigned, given what was fetched for them, and given up in time."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+import structlog
+from aiokafka.errors import KafkaError
+from faust.types import TP
+
+from pipeline.alerts.rules import Rule
+from pipeline.module_core import ModuleCore
+from pipeline.system.core import SystemCore
+from schemas.errors import (
+    ConfigError,
+    InputRewound,
+    ModpulseError,
+    RecordRefused,
+    StateIncompatible,
+    StateLost,
+    TaskFenced,
+)
+from topology.acceptance import Acceptance
+from topology.clock import SteadyClock
+from topology.dead_letter_watch import DeadLetterWatch
+from topology.fetch import Piece
+from topology.flush_pace import FlushPace
+from topology.instruments import Instruments
+from topology.kafka_client import named_error
+from topology.log_position import LogEdges, start_of
+from topology.parked import ParkedTasks
+from topology.settings import Settings
+from topology.task import Task, TaskSpec
+from topology.worker_topics import TopicSnapshot, look_at_topics, refuse_other_count
+
+log = structlog.get_logger()
+
+# A rebalance waits for the slowest member: what cannot be written in this time is left to the next owner.
+SUSPEND_TIMEOUT_S = 8.0
+# Restores under way at once: each holds a connection, three fetches and the state it has read so far.
+RESTORES_AT_ONCE = 3
+# A position that does not fit its log is asked about again: right after a new leader was elected an answer may be an old one.
+REWOUND_ANSWERS = 3
+ASK_AGAIN_S = 1.0
+SYSTEM = "system"
+# What an operator has to mend for one task; the other tasks can do without it.
+_ITS_OWN = (StateLost, StateIncompatible, InputRewound, RecordRefused)
+
+
+class Reader(Protocol):
+    """Who reads for the tasks (`topology.transport.BatchConsumer`)."""
+
+    async def ends(self, partitions: Iterable[TP]) -> dict[TP, int]:
+        """The end of each partition's log."""
+
+    async def begins(self, partitions: Iterable[TP]) -> dict[TP, int]:
+        """The first offset of each partition that still exists."""
+
+    async def committed(self, partitions: Iterable[TP]) -> dict[TP, int]:
+        """What the group committed."""
+
+    async def flow(self, offsets: Mapping[TP, int]) -> None:
+        """Read these partitions from these offsets on."""
+
+    async def stop_flow(self, partitions: Iterable[TP]) -> None:
+        """Read these partitions no more."""
+
+
+class Assignment:
+    """Everything the transport tells the worker (`topology.transport.Listener`).
+
+    Attributes:
+        tasks: the open ones by name.
+        parked: those that cannot be opened.
+        joined: whether the group has given this worker its share, be it empty.
+        opening: whether tasks are being restored.
+        topics: the worker's topics when its share was given.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        rules: Sequence[Rule],
+        options: Mapping[str, Any],
+        instruments: Instruments,
+        failed: Callable[[str | None, BaseException], None],
+        *,
+        clock: SteadyClock,
+        acceptance: Acceptance,
+        strict: bool,
+        given_up: Mapping[str, str],
+    ) -> None:
+        self._settings = settings
+        self._rules = rules
+        self._config = settings.core()
+        self._options = options
+        self._instruments = instruments
+        self._task_failed = failed
+        self._clock = clock
+        self._acceptance = acceptance
+        self._strict = strict
+        self._given_up = dict(given_up)
+        self._pace = FlushPace(settings.flush_interval / 1000)
+        self._by_source: dict[TP, Task] = {}
+        self._partitions: set[TP] = set()
+        self._restores = asyncio.Semaphore(RESTORES_AT_ONCE)
+        self._background: set[asyncio.Task[None]] = set()
+        self._rewound: dict[TP, int] = {}
+        self._opening_again = False
+        self.reader: Reader | None = None
+        self.tasks: dict[str, Task] = {}
+        self.parked = ParkedTasks(instruments.parked)
+        self.letters = DeadLetterWatch(settings.limits, instruments)
+        self.joined = False
+        self.opening = False
+        self.topics = TopicSnapshot()
+
+    def clients(self) -> list[Any]:
+        """The aiokafka clients of all open tasks."""
+        return [task.client for task in self.tasks.values()]
+
+    # --- what the transport tells ---------------------------------------------------------------------------------------
+
+    async def assigned(self, partitions: set[TP]) -> None:
+        """Open the tasks that are new here, drop those that are not ours any more, keep the others as they are."""
+        self.opening = True
+        self._instruments.rebalanced()
+        self._partitions = set(partitions)
+        topics = await look_at_topics(self._settings)
+        # Before anything is opened: a module must not be counted in two places.
+        refuse_other_count(self.topics, topics, self._settings.topics.module_log_events)
+        self.topics = topics
+        specs = {spec.name: spec for spec in self._specs(partitions)}
+        self.parked.keep_only(set(specs))
+        await self._drop_all([task for name, task in self.tasks.items() if name not in specs])
+        kept = list(self.tasks.values())
+        fresh = [spec for name, spec in specs.items() if name not in self.tasks]
+        for task in kept:
+            await self._start(task)
+        async with asyncio.TaskGroup() as group:
+            for spec in fresh:
+                group.create_task(self._open(spec))
+        self.joined, self.opening = True, False
+        log.info("assigned", tasks=sorted(self.tasks), opened=[spec.name for spec in fresh if spec.name in self.tasks])
+        self._end_when_nothing_is_left(specs)
+
+    async def revoked(self, partitions: set[TP]) -> None:
+        """Write what is owed. The tasks stay open: most rebalances give them back."""
+        self.joined = False
+        await self.stop_background()
+        concerned = {self._by_source.pop(tp) for tp in partitions if tp in self._by_source}
+        await self._suspend(sorted(concerned, key=lambda task: task.spec.name))
+
+    async def batch(self, partition: TP, piece: Piece) -> int | None:
+        """Process a piece; see `Listener.batch`."""
+        task = self._by_source.get(partition)
+        if task is None or task.suspended:
+            return None
+        back_to = await task.process(partition.topic, piece)
+        # It may have been given up while it was flushing.
+        if self.tasks.get(task.spec.name) is task and (
+            error := self.letters.exceeded(task.spec.name, task.core.ledgers)
+        ):
+            # The task goes first: not even a last flush may commit what it holds.
+            await self._drop(task)
+            raise error
+        return back_to
+
+    async def out_of_range(self, partition: TP, offset: int) -> int | None:
+        """The log does not hold an offset: find out why; see `Listener.out_of_range`."""
+        task = self._by_source.get(partition)
+        if task is None or task.suspended:
+            return None
+        topic, position = partition.topic, task.offsets[partition.topic]
+        if offset != position:
+            return position
+        edges = (await self.edges([partition]))[partition]
+        try:
+            start = start_of(task.spec.name, topic, position, task.core.shell.topic_ids.get(topic, ""), edges)
+        except InputRewound as error:
+            self._rewound[partition] = self._rewound.get(partition, 0) + 1
+            if self._rewound[partition] >= REWOUND_ANSWERS:
+                del self._rewound[partition]
+                await self.park(task, error)
+                return None
+        else:
+            self._rewound.pop(partition, None)
+            if start.lost:
+                return task.skip_lost(topic, start.offset)
+        # The log should hold it: ask again soon, and let the other partitions go on meanwhile.
+        assert self.reader is not None
+        await self.reader.stop_flow([partition])
+        self._in_background(self._flow_later(task, partition))
+        return None
+
+    def failed(self, error: BaseException) -> None:
+        """Reading cannot go on."""
+        self._task_failed(None, error)
+
+    # --- what the broker says of the logs (`topology.task.LogView`) -----------------------------------------------------
+
+    def topic_id(self, topic: str) -> str:
+        """The broker's id of a topic."""
+        return self.topics.id_of(topic)
+
+    async def edges(self, partitions: Iterable[TP]) -> dict[TP, LogEdges]:
+        """The partitions as they are now."""
+        assert self.reader is not None
+        asked = list(partitions)
+        begins, ends = await asyncio.gather(self.reader.begins(asked), self.reader.ends(asked))
+        return {tp: LogEdges(self.topics.id_of(tp.topic), begins[tp], ends[tp]) for tp in asked}
+
+    async def committed(self, partitions: Iterable[TP]) -> dict[TP, int]:
+        """What the group committed."""
+        assert self.reader is not None
+        return await self.reader.committed(partitions)
+
+    # --- opening and parking --------------------------------------------------------------------------------------------
+
+    def _specs(self, partitions: set[TP]) -> list[TaskSpec]:
+        settings = self._settings
+        source, repartition = settings.topics.module_log_events, settings.repartition_topic
+        specs = [
+            TaskSpec(
+                str(tp.partition),
+                tp.partition,
+                (source, repartition),
+                repartition,
+                settings.changelog_topic,
+                lambda p=tp.partition: ModuleCore(  # type: ignore[misc]
+                    self._config, self._rules, partition=p, partitions=self.topics.partitions
+                ),
+            )
+            for tp in sorted(partitions)
+            if tp.topic == source and TP(repartition, tp.partition) in partitions
+        ]
+        partials = TP(settings.partials_topic, 0)
+        if partials in partitions:
+            make = lambda: SystemCore(self._config, self._rules)  # noqa: E731
+            specs.append(TaskSpec(SYSTEM, 0, (partials.topic,), None, settings.system_changelog_topic, make))
+        return specs
+
+    async def _open(self, spec: TaskSpec) -> None:
+        """Open a task and let it flow; one that cannot be opened is parked."""
+        if (reason := self._given_up.get(spec.name)) is not None:
+            self.parked.park(spec, RecordRefused(reason), for_good=True)
+            return
+        task = Task(
+            spec,
+            self._settings,
+            self._options,
+            self._instruments,
+            self._task_failed,
+            clock=self._clock,
+            pace=self._pace,
+        )
+        try:
+            await task.open(self, self._acceptance, self._restores)
+        except BaseException as error:
+            await task.close()
+            reason_to_park = self._reason_to_park(error)
+            if reason_to_park is None:
+                raise
+            self.parked.park(spec, reason_to_park)
+            return
+        self.tasks[spec.name] = task
+        self.parked.release(spec.name)
+        self.letters.opened(spec.name, task.core.ledgers)
+        await self._start(task)
+
+    def _reason_to_park(self, error: BaseException) -> BaseException | None:
+        """The error in our words where only its task is concerned; None where the worker cannot go on."""
+        if not isinstance(error, Exception):
+            return None
+        named = named_error(error, self._settings)
+        if isinstance(named, ConfigError | TaskFenced) or self._strict:
+            return None
+        return named
+
+    async def _start(self, task: Task) -> None:
+        """Let a task that is open process and flush."""
+        assert self.reader is not None
+        self._pace.tasks = len(self.tasks)
+        task.resume()
+        for tp in task.sources:
+            self._by_source[tp] = task
+        self._instruments.tasks(len(self.tasks))
+        await self.reader.flow({tp: task.offsets[tp.topic] for tp in task.sources})
+
+    async def park(self, task: Task, error: ModpulseError, *, flush: bool = True) -> None:
+        """Let a task that was at work stand still.
+
+        Args:
+            task: it is closed.
+            error: why.
+            flush: write what it owes before.
+        """
+        assert self.reader is not None
+        await self.reader.stop_flow(task.sources)
+        if flush:
+            await self._suspend([task])
+        await self._drop(task)
+        self.parked.park(task.spec, error)
+        if self._strict:
+            self._task_failed(task.spec.name, error)
+
+    def retry_parked(self, *, all_of_them: bool = False) -> None:
+        """Open parked tasks whose time has come; with `all_of_them`, also those that wait for an operator."""
+        if self.opening or not self.joined:
+            return
+        if all_of_them:
+            self._given_up.clear()
+        specs = self.parked.due(all_of_them=all_of_them)
+        if specs and not self._opening_again:
+            self._opening_again = True
+            self._in_background(self._open_again(specs))
+
+    async def _open_again(self, specs: Sequence[TaskSpec]) -> None:
+        try:
+            self.topics = await look_at_topics(self._settings)
+            for spec in specs:
+                await self._open(spec)
+        except (ModpulseError, KafkaError, OSError) as error:
+            self._task_failed(None, error)
+        finally:
+            self._opening_again = False
+
+    def _end_when_nothing_is_left(self, specs: Mapping[str, TaskSpec]) -> None:
+        """A worker that has every task of the application, all of them parked for an operator, is of no use to anybody.
+
+        Raises:
+            ModpulseError: why the first of them is parked.
+        """
+        errors = [error for error in self.parked.errors() if isinstance(error, _ITS_OWN)]
+        if len(specs) == self.topics.partitions + 1 and len(errors) == len(specs):
+            raise errors[0]
+
+    async def _flow_later(self, task: Task, partition: TP) -> None:
+        await asyncio.sleep(ASK_AGAIN_S)
+        if self._by_source.get(partition) is task and not task.suspended:
+            assert self.reader is not None
+            await self.reader.flow({partition: task.offsets[partition.topic]})
+
+    def _in_background(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def stop_background(self) -> None:
+        """End what goes on besides the transport's calls."""
+        works = list(self._background)
+        for work in works:
+            work.cancel()
+        if works:
+            await asyncio.wait(works)
+
+    # --- giving up ------------------------------------------------------------------------------------------------------
+
+    async def end(self) -> None:
+        """Write what every task owes, and close them all."""
+        await self.stop_background()
+        await self._suspend(list(self.tasks.values()))
+        await self._drop_all(list(self.tasks.values()))
+
+    async def _suspend(self, tasks: list[Task]) -> None:
+        results = await asyncio.gather(*(task.suspend(SUSPEND_TIMEOUT_S) for task in tasks), return_exceptions=True)
+        lost: list[Task] = []
+        for task, result in zip(tasks, results, strict=True):
+            if result is None:
+                continue
+            # Its core is ahead of what is written, so it must not go on: the next owner restores the last commit.
+            log.warning(
+                "task could not be flushed, its owner will process again", task=task.spec.name, error=repr(result)
+            )
+            lost.append(task)
+            if not isinstance(result, TimeoutError | TaskFenced):
+                self._task_failed(task.spec.name, result)
+        await self._drop_all(lost)
+
+    async def _drop_all(self, tasks: list[Task]) -> None:
+        await asyncio.gather(*(self._drop(task) for task in tasks))
+
+    async def _drop(self, task: Task) -> None:
+        self._by_source = {source: owner for source, owner in self._by_source.items() if owner is not task}
+        self.tasks.pop(task.spec.name, None)
+        self._pace.tasks = len(self.tasks)
+        await task.close()
+        self.letters.forget(task.spec.name)
+        self._instruments.forget(task.spec.name)
+        self._instruments.tasks(len(self.tasks))
