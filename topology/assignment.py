@@ -59,10 +59,10 @@ class Reader(Protocol):
     async def committed(self, partitions: Iterable[TP]) -> dict[TP, int]:
         """What the group committed."""
 
-    async def flow(self, offsets: Mapping[TP, int]) -> None:
+    async def start_reading(self, offsets: Mapping[TP, int]) -> None:
         """Read these partitions from these offsets on."""
 
-    async def stop_flow(self, partitions: Iterable[TP]) -> None:
+    async def stop_reading(self, partitions: Iterable[TP]) -> None:
         """Read these partitions no more."""
 
 
@@ -140,9 +140,9 @@ class Assignment:
         async with asyncio.TaskGroup() as group:
             for spec in fresh:
                 group.create_task(self._open(spec))
+        self._end_when_nothing_is_left(specs)
         self.joined, self.opening = True, False
         log.info("assigned", tasks=sorted(self.tasks), opened=[spec.name for spec in fresh if spec.name in self.tasks])
-        self._end_when_nothing_is_left(specs)
 
     async def revoked(self, partitions: set[TP]) -> None:
         """Write what is owed. The tasks stay open: most rebalances give them back."""
@@ -189,7 +189,7 @@ class Assignment:
                 return task.skip_lost(topic, start.offset)
         # The log should hold it: ask again soon, and let the other partitions go on meanwhile.
         assert self.reader is not None
-        await self.reader.stop_flow([partition])
+        await self.reader.stop_reading([partition])
         self._in_background(self._flow_later(task, partition))
         return None
 
@@ -285,7 +285,7 @@ class Assignment:
         for tp in task.sources:
             self._by_source[tp] = task
         self._instruments.tasks(len(self.tasks))
-        await self.reader.flow({tp: task.offsets[tp.topic] for tp in task.sources})
+        await self.reader.start_reading({tp: task.offsets[tp.topic] for tp in task.sources})
 
     async def park(self, task: Task, error: ModpulseError, *, flush: bool = True) -> None:
         """Let a task that was at work stand still.
@@ -296,7 +296,7 @@ class Assignment:
             flush: write what it owes before.
         """
         assert self.reader is not None
-        await self.reader.stop_flow(task.sources)
+        await self.reader.stop_reading(task.sources)
         if flush:
             await self._suspend([task])
         await self._drop(task)
@@ -326,20 +326,21 @@ class Assignment:
             self._opening_again = False
 
     def _end_when_nothing_is_left(self, specs: Mapping[str, TaskSpec]) -> None:
-        """A worker that has every task of the application, all of them parked for an operator, is of no use to anybody.
+        """A worker that has every input partition, and can open none of them before an operator acts, is of no use to anybody.
 
         Raises:
             ModpulseError: why the first of them is parked.
         """
-        errors = [error for error in self.parked.errors() if isinstance(error, _ITS_OWN)]
-        if len(specs) == self.topics.partitions + 1 and len(errors) == len(specs):
+        partitions = sorted(specs.keys() - {SYSTEM})
+        errors = [error for name in partitions if isinstance(error := self.parked.error_of(name), _ITS_OWN)]
+        if len(partitions) == self.topics.partitions and len(errors) == len(partitions):
             raise errors[0]
 
     async def _flow_later(self, task: Task, partition: TP) -> None:
         await asyncio.sleep(ASK_AGAIN_S)
         if self._by_source.get(partition) is task and not task.suspended:
             assert self.reader is not None
-            await self.reader.flow({partition: task.offsets[partition.topic]})
+            await self.reader.start_reading({partition: task.offsets[partition.topic]})
 
     def _in_background(self, work: Any) -> None:
         task = asyncio.ensure_future(work)

@@ -83,9 +83,10 @@ class ParkedTasks:
             if all_of_them or (parked.retry_s is not None and parked.retry_s <= now_s)
         ]
 
-    def errors(self) -> list[BaseException]:
-        """Why each stands still."""
-        return [parked.error for parked in self._parked.values()]
+    def error_of(self, name: str) -> BaseException | None:
+        """Why a task stands still; None where it does not."""
+        parked = self._parked.get(name)
+        return None if parked is None else parked.error
 
     def remind(self) -> None:
         """Log again what still stands still."""

@@ -172,7 +172,8 @@ class Task:
                 check_not_behind(spec.name, topic, self.core.offsets.get(topic), committed.get(topic))
         except (StateLost, StateIncompatible) as error:
             if spec.name not in acceptance.state_loss:
-                raise
+                text = str(error)
+                raise type(error)(text if text.startswith("task ") else f"task {spec.name}: {text}") from error
             log.warning("going on from the commit with empty windows", task=spec.name, error=str(error))
             await self._start_empty(keys, restored.begin, committed)
         await self._find_start(logs, acceptance)
@@ -323,9 +324,10 @@ class Task:
         Args:
             asked_s: when the broker was asked, on the clock's `elapsed_s`.
         """
+        now_ms = self._clock.now_ms()
         to_ms = self.silence.stream_ms(asked_s)
-        if to_ms is not None:
-            self.core.idle_until(to_ms, self._clock.now_ms())
+        # A core that never had an event has no stream time to move, but that it is idle counts for the system.
+        self.core.idle_until(now_ms if to_ms is None else to_ms, now_ms)
 
     async def flush(self, *, everything: bool = False) -> float:
         """Write everything owed in one transaction; answers the seconds the main loop was kept busy.

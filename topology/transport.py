@@ -48,7 +48,7 @@ class Listener(Protocol):
     """What the transport tells the worker. All calls come on the main event loop, never two at once for one partition."""
 
     async def assigned(self, partitions: set[TP]) -> None:
-        """Make ready to process these partitions (all that are ours now), and let each flow (`BatchConsumer.flow`)."""
+        """Make ready to process these partitions (all that are ours now), and let each flow (`BatchConsumer.start_reading`)."""
 
     async def revoked(self, partitions: set[TP]) -> None:
         """Write what is owed for these partitions, and write nothing for them afterwards unless assigned again."""
@@ -214,7 +214,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         consumer = self._thread._consumer
         return [] if consumer is None else [consumer._client]
 
-    async def flow(self, offsets: Mapping[TP, int]) -> None:
+    async def start_reading(self, offsets: Mapping[TP, int]) -> None:
         """Read these partitions from these offsets on; those that are not ours any more are left out."""
         ours = {tp: offset for tp, offset in offsets.items() if tp in self._assigned}
         # Before the seek: a span that arrives in between must not be dropped, for nothing would fetch it again.
@@ -222,7 +222,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         await self._thread.read_from(ours)
         self._changed.set()
 
-    async def stop_flow(self, partitions: Iterable[TP]) -> None:
+    async def stop_reading(self, partitions: Iterable[TP]) -> None:
         """Read these partitions no more until they flow again."""
         stopped = set(partitions)
         self._flowing -= stopped

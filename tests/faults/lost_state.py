@@ -82,7 +82,7 @@ def _start(application: Application, number: int) -> str | None:
         if worker.poll() is None:
             return "the worker started and counts from zero"
         last = log.read_bytes().splitlines()[-1].decode(errors="replace")
-        return None if worker.returncode == 1 and WAY_OUT in last else f"exit code {worker.returncode}: {last[:200]}"
+        return None if worker.returncode == 2 and WAY_OUT in last else f"exit code {worker.returncode}: {last[:200]}"
     finally:
         worker.terminate()
         try:

@@ -69,7 +69,7 @@ def test_state_that_does_not_fit_or_is_lost_is_refused_until_the_loss_is_accepte
     written = len(fleet.metrics())
     assert written
 
-    message = refusal(fleet.start(windows__sizes="1s,5s,10s"), 1)
+    message = refusal(fleet.start(windows__sizes="1s,5s,10s"), 2)
     assert message.startswith("modpulse: ")
     assert "set windows.sizes back, or choose a new application_id" in message
 
@@ -78,7 +78,7 @@ def test_state_that_does_not_fit_or_is_lost_is_refused_until_the_loss_is_accepte
         (delete, "changelog ends at offset none"),
     ):
         lose(fleet)
-        message = refusal(fleet.start(), 1)
+        message = refusal(fleet.start(), 2)
         assert message.startswith("modpulse: task ")
         assert why in message
         assert "--accept-state-loss" in message
@@ -86,7 +86,7 @@ def test_state_that_does_not_fit_or_is_lost_is_refused_until_the_loss_is_accepte
     assert fleet.committed(fleet.input) == committed
 
     # On from the commit with empty windows: three more events are three.
-    worker = fleet.start("--accept-state-loss").wait_until_ready()
+    worker = fleet.start("--accept-state-loss", "all").wait_until_ready()
     fleet.publish([row(module, T0 + 20 + n) for module in MODULES for n in range(3)])
     fleet.wait_until_processed()
     assert worker.terminate() == 0

@@ -99,7 +99,7 @@ class FakeListener:
 
     async def assigned(self, partitions: set[TP]) -> None:
         await self.may_open.wait()
-        await self.consumer.flow(dict.fromkeys(partitions, 0))
+        await self.consumer.start_reading(dict.fromkeys(partitions, 0))
 
     async def revoked(self, partitions: set[TP]) -> None:
         self.revocations.append(partitions)
@@ -241,11 +241,11 @@ def test_a_partition_that_was_opened_later_flows_beside_the_others_and_one_that_
         thread, listener = FakeThread({A: [span_of(0)], B: [span_of(5)]}), FakeListener()
         consumer = consumer_of(thread, listener)
         await assign(consumer, A)
-        await consumer.flow({B: 5})
+        await consumer.start_reading({B: 5})
         assert thread.sought == [{A: 0}, {}], "B is not ours"
         await consumer.on_partitions_revoked({A})
         await assign(consumer, A, B)
-        await consumer.stop_flow([A])
+        await consumer.stop_reading([A])
         await consumer.pump()
         assert listener.pieces == [(B, 5, 6)]
 
