@@ -357,14 +357,14 @@ class Assignment:
 
     # --- giving up ------------------------------------------------------------------------------------------------------
 
-    async def end(self) -> None:
+    async def end(self, within_s: float) -> None:
         """Write what every task owes, and close them all."""
         await self.stop_background()
-        await self._suspend(list(self.tasks.values()))
+        await self._suspend(list(self.tasks.values()), within_s)
         await self._drop_all(list(self.tasks.values()))
 
-    async def _suspend(self, tasks: list[Task]) -> None:
-        results = await asyncio.gather(*(task.suspend(SUSPEND_TIMEOUT_S) for task in tasks), return_exceptions=True)
+    async def _suspend(self, tasks: list[Task], within_s: float = SUSPEND_TIMEOUT_S) -> None:
+        results = await asyncio.gather(*(task.suspend(within_s) for task in tasks), return_exceptions=True)
         lost: list[Task] = []
         for task, result in zip(tasks, results, strict=True):
             if result is None:

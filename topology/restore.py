@@ -11,6 +11,7 @@ from aiokafka import TopicPartition
 from pipeline.native import Native
 from schemas.errors import BrokerUnavailable, StateLost
 from topology.fetch import Piece, Span, SpanConsumer
+from topology.log_position import LogEdges
 
 STALL_TIMEOUT_S = 60.0
 # A restore holds up to three fetches beside the state; a flush's batches are smaller, and what is larger still comes through.
@@ -36,9 +37,9 @@ class Restored:
 
 
 async def read_changelog(
-    options: Mapping[str, Any], topic: str, partition: int, native: Native | None = None
+    options: Mapping[str, Any], topic: str, partition: int, log: LogEdges | None = None, native: Native | None = None
 ) -> Restored:
-    """Read a partition from its beginning to its end as it is now, committed records only.
+    """Read a partition from its beginning to its end, committed records only.
 
     Call it after the task's producer has fenced its predecessors: then no transaction is open and the end is final. Records are
     parsed in a thread, so that the worker's other tasks go on meanwhile.
@@ -47,6 +48,7 @@ async def read_changelog(
         options: of the client.
         topic: the changelog.
         partition: of the task.
+        log: where it begins and ends, asked of the broker after the fence; None: to be asked here.
         native: the compiled part, where it is in use.
 
     Raises:
@@ -54,35 +56,38 @@ async def read_changelog(
     """
     began = time.monotonic()
     tp = TopicPartition(topic, partition)
+    if log is not None and log.begin == log.end:
+        return Restored({}, log.begin, 0, time.monotonic() - began)
     state: dict[bytes, bytes] = {}
     records = 0
     consumer = SpanConsumer(
         **options,
         isolation_level="read_committed",
         enable_auto_commit=False,
-        auto_offset_reset="earliest",  # the default would race to the end of the log and restore nothing
+        auto_offset_reset="none",  # the default would race to the end of the log and restore nothing
         max_partition_fetch_bytes=FETCH_BYTES,
         fetch_max_bytes=FETCH_BYTES,
     )
     await consumer.start()
     try:
+        if log is None:
+            begin, end = await consumer.beginning_offsets([tp]), await consumer.end_offsets([tp])
+            log = LogEdges("", begin[tp], end[tp])
         consumer.assign([tp])
-        end = (await consumer.end_offsets([tp]))[tp]
-        begin = (await consumer.beginning_offsets([tp]))[tp]
-        await consumer.seek_to_beginning(tp)
+        consumer.seek(tp, log.begin)
         progress = time.monotonic()
-        while await consumer.position(tp) < end:
+        while await consumer.position(tp) < log.end:
             found: dict[TopicPartition, list[Span]] = await consumer.getmany(tp, timeout_ms=500)
             for span in found.get(tp, ()):
                 records += await asyncio.to_thread(_take, state, span, native)
                 progress = time.monotonic()
             if time.monotonic() - progress > STALL_TIMEOUT_S:
                 raise BrokerUnavailable(
-                    f"{topic}/{partition}: no state came for {STALL_TIMEOUT_S:.0f} s before offset {end}"
+                    f"{topic}/{partition}: no state came for {STALL_TIMEOUT_S:.0f} s before offset {log.end}"
                 )
     finally:
         await consumer.stop()
-    return Restored(state, begin, records, time.monotonic() - began)
+    return Restored(state, log.begin, records, time.monotonic() - began)
 
 
 def _take(state: dict[bytes, bytes], span: Span, native: Native | None) -> int:

@@ -12,6 +12,7 @@ import structlog
 from aiokafka import TopicPartition
 from faust.types import TP
 
+from pipeline.native import load_native
 from pipeline.outputs import StateRecord
 from pipeline.task_core import TaskCore
 from schemas.errors import BrokerUnavailable, InputRewound, StateIncompatible, StateLost
@@ -91,6 +92,7 @@ class Task:
     ) -> None:
         self.spec = spec
         self._settings = settings
+        self._native = None if settings.native == "off" else load_native()
         self._options = options
         self._instruments = instruments
         self._failed = failed
@@ -158,7 +160,9 @@ class Task:
 
     async def _restore(self, logs: LogView, acceptance: Acceptance) -> None:
         spec = self.spec
-        restored = await read_changelog(self._options, spec.changelog, spec.partition)
+        changelog = TP(spec.changelog, spec.partition)
+        edges = (await logs.edges([changelog]))[changelog]
+        restored = await read_changelog(self._options, spec.changelog, spec.partition, edges, self._native)
         keys = [key for key in restored.state if key != POSITION_KEY]
         committed = {tp.topic: offset for tp, offset in (await logs.committed(self.sources)).items()}
         try:

@@ -21,7 +21,7 @@ from topology.instruments import Instruments
 from topology.kafka_client import connection_error, named_error
 from topology.native_build import check_native
 from topology.probes import Probes
-from topology.readiness import not_ready
+from topology.readiness import UNHEARD_S, not_ready
 from topology.settings import Settings, split_host_port
 from topology.transport import BatchConsumer, WorkerApp, make_app
 from topology.watch import Watch
@@ -30,6 +30,8 @@ log = structlog.get_logger()
 
 MAX_BACKOFF_S = 10.0
 TURN_S = 1.0
+# What is not written in this time, with a broker that was away already, is left to the next owner.
+HOPELESS_TIMEOUT_S = 2.0
 
 
 class Worker:
@@ -156,9 +158,11 @@ class Worker:
                 if not self._stopping.is_set():
                     self.failed(None, app.crash_reason or BrokerUnavailable("the consumer stopped by itself"))
             finally:
+                # A broker that has been away will hardly come back now.
+                within_s = SUSPEND_TIMEOUT_S if self._watch.unheard_s < UNHEARD_S else HOPELESS_TIMEOUT_S
                 await consumer.end()
-                await self.assignment.end()
-                await self._stop_app(app, crashed)
+                await self.assignment.end(within_s)
+                await self._stop_app(app, crashed, within_s)
 
     async def _read(self, consumer: BatchConsumer, watch: Watch, crashed: asyncio.Future[None]) -> None:
         """Read until asked to stop or until the app ends by itself."""
@@ -178,10 +182,10 @@ class Worker:
             loop.cancel()
         await asyncio.wait(loops)
 
-    async def _stop_app(self, app: WorkerApp, crashed: asyncio.Future[None]) -> None:
+    async def _stop_app(self, app: WorkerApp, crashed: asyncio.Future[None], within_s: float) -> None:
         """Leave the group; a broker that is away must not keep the process."""
         try:
-            async with asyncio.timeout(SUSPEND_TIMEOUT_S):
+            async with asyncio.timeout(within_s):
                 await app.stop()
                 await asyncio.wait([crashed])
         except (KafkaError, OSError, RuntimeError, TimeoutError) as error:

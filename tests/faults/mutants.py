@@ -100,8 +100,8 @@ def restore_without_last_record() -> None:
                 state[key] = value
         return len(piece.keys)
 
-    async def wrong(options: Mapping[str, Any], topic: str, partition: int, native: Any = None) -> Any:
-        found = await read_changelog(options, topic, partition, native)
+    async def wrong(options: Mapping[str, Any], topic: str, partition: int, log: Any, native: Any = None) -> Any:
+        found = await read_changelog(options, topic, partition, log, native)
         overlooked = before.pop(id(found.state), None)
         if overlooked is not None and overlooked[0] in found.state:
             key, value = overlooked
