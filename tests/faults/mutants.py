@@ -100,7 +100,7 @@ def restore_without_last_record() -> None:
                 state[key] = value
         return len(piece.keys)
 
-    async def wrong(options: Mapping[str, Any], topic: str, partition: int, log: Any, native: Any = None) -> Any:
+    async def wrong(options: Mapping[str, Any], topic: str, partition: int, log: Any = None, native: Any = None) -> Any:
         found = await read_changelog(options, topic, partition, log, native)
         overlooked = before.pop(id(found.state), None)
         if overlooked is not None and overlooked[0] in found.state:
