@@ -32,6 +32,8 @@ MAX_BACKOFF_S = 10.0
 TURN_S = 1.0
 # What is not written in this time, with a broker that was away already, is left to the next owner.
 HOPELESS_TIMEOUT_S = 2.0
+# Leaving the group spares the others a session timeout; it is one request.
+LEAVE_TIMEOUT_S = 4.0
 
 
 class Worker:
@@ -162,7 +164,7 @@ class Worker:
                 within_s = SUSPEND_TIMEOUT_S if self._watch.unheard_s < UNHEARD_S else HOPELESS_TIMEOUT_S
                 await consumer.end()
                 await self.assignment.end(within_s)
-                await self._stop_app(app, crashed, within_s)
+                await self._stop_app(app, crashed)
 
     async def _read(self, consumer: BatchConsumer, watch: Watch, crashed: asyncio.Future[None]) -> None:
         """Read until asked to stop or until the app ends by itself."""
@@ -182,10 +184,10 @@ class Worker:
             loop.cancel()
         await asyncio.wait(loops)
 
-    async def _stop_app(self, app: WorkerApp, crashed: asyncio.Future[None], within_s: float) -> None:
+    async def _stop_app(self, app: WorkerApp, crashed: asyncio.Future[None]) -> None:
         """Leave the group; a broker that is away must not keep the process."""
         try:
-            async with asyncio.timeout(within_s):
+            async with asyncio.timeout(LEAVE_TIMEOUT_S):
                 await app.stop()
                 await asyncio.wait([crashed])
         except (KafkaError, OSError, RuntimeError, TimeoutError) as error:

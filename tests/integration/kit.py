@@ -401,7 +401,7 @@ class Fleet:
 
     def publish(self, rows: Iterable[Row], **producer: object) -> list[Place]:
         """Write records to the input; answers where each went, in order."""
-        writer = Producer({"bootstrap.servers": self.servers, "linger.ms": 20, **producer})
+        writer = Producer({"bootstrap.servers": self.servers, "linger.ms": 20, "log_level": 0, **producer})
         return self.write(writer, rows)
 
     def write(self, writer: Any, rows: Iterable[Row]) -> list[Place]:
@@ -453,6 +453,7 @@ class Fleet:
                 {
                     "bootstrap.servers": self.servers,
                     "group.id": self.settings.application_id,
+                    "log_level": 0,
                     "isolation.level": "read_uncommitted",  # of an offset in an open transaction, what was before
                 }
             )
@@ -462,6 +463,7 @@ class Fleet:
 
     def ends(self, topic: str) -> dict[int, int]:
         """The end of each partition's log."""
+        self.committed(topic)  # makes the watcher
 
         def asked() -> dict[int, int]:
             try:
@@ -542,6 +544,7 @@ class Follower:
             {
                 "bootstrap.servers": servers,
                 "group.id": "unused",
+                "log_level": 0,
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",  # where the first records were deleted
                 "isolation.level": "read_committed",

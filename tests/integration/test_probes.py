@@ -1,10 +1,15 @@
 """What the worker says of itself over HTTP."""
 
+import time
+from pathlib import Path
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.integration.conftest import MakeFleet
 from tests.integration.kit import SMALL, T0, Row, event, module_on, row, until
+from tests.integration.own_broker import fleet_on
+from topology.devbroker import KafkaProcess
 from topology.instruments import METRICS
 
 pytestmark = pytest.mark.broker
@@ -67,3 +72,29 @@ def test_a_worker_without_a_broker_is_alive_but_not_ready(make_fleet: MakeFleet)
     assert worker.get("/readyz") == (503, "waiting for the broker or the group\n")
     assert worker.metric("modpulse_tasks") == 0
     assert worker.terminate() == 0
+
+
+def test_a_broker_that_is_lost_shows_in_readiness_and_never_in_liveness_and_the_end_comes_in_time(
+    tmp_path: Path,
+) -> None:
+    with KafkaProcess() as kafka, fleet_on(kafka, tmp_path, SMALL | {"topics__partitions": "2"}) as fleet:
+        worker = fleet.start().wait_until_ready()
+        fleet.publish([row(module_on(partition, 2), T0 + n) for partition in range(2) for n in range(50)])
+        fleet.wait_until_processed()
+        kafka.pause()
+        lost = time.monotonic()
+        _, said = until(
+            lambda: answer if (answer := worker.get("/readyz"))[0] == 503 else None, "readiness is gone", 12
+        ) or (0, "")
+        assert time.monotonic() - lost <= 10.5
+        assert "the broker has not answered" in said
+        assert worker.get("/livez") == (200, "ok\n")
+        kafka.resume()
+        until(lambda: worker.get("/readyz")[0] == 200, "ready again")
+
+        kafka.kill()
+        until(lambda: worker.get("/readyz")[0] == 503, "readiness is gone", 12)
+        assert worker.get("/livez")[0] == 200
+        asked = time.monotonic()
+        assert worker.terminate() == 0
+        assert time.monotonic() - asked < 18, "a dead broker keeps nobody"
