@@ -10,6 +10,7 @@ from typing import Literal
 
 from aiokafka import AIOKafkaConsumer, TopicPartition, codec, errors
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from pipeline.native import load_native
 from schemas.errors import BrokerUnavailable, ModpulseError
@@ -62,6 +63,7 @@ async def examine(settings: Settings) -> Diagnosis:
             elapsed_ms = (time.monotonic() - started) * 1_000
             findings += await _brokers(admin, settings, elapsed_ms)
             findings.append(await _clock(admin))
+            findings += await _timeouts(admin, settings)
             reports, cluster = await inspect_topics(admin, settings)
             findings += [_topic(report) for report in reports]
             findings += _copies(cluster)
@@ -98,6 +100,37 @@ def _codecs() -> Finding:
             "install aiokafka[lz4,snappy,zstd] from requirements.lock",
         )
     return Finding("codecs", "ok", "gzip, lz4, snappy and zstd can be read")
+
+
+async def _timeouts(admin: AIOKafkaAdminClient, settings: Settings) -> list[Finding]:
+    """Whether the broker grants the timeouts that are asked of it; it would refuse the worker for good."""
+    node_id = next(iter(sorted(int(broker.nodeId) for broker in admin._client.cluster.brokers())))
+    found: dict[str, str] = {}
+    for response in await admin.describe_configs([ConfigResource(ConfigResourceType.BROKER, str(node_id))]):
+        for code, _message, _type, _name, entries in response.resources:
+            if not code:
+                found |= {entry[0]: entry[1] for entry in entries}
+    kafka = settings.kafka
+    limits = (
+        (
+            "kafka.session_timeout",
+            kafka.session_timeout,
+            "group.min.session.timeout.ms",
+            "group.max.session.timeout.ms",
+        ),
+        ("kafka.transaction_timeout", kafka.transaction_timeout, None, "transaction.max.timeout.ms"),
+    )
+    findings = []
+    for name, asked_ms, least, most in limits:
+        low_ms, high_ms = int(found.get(least or "", 0)), int(found.get(most, asked_ms))
+        if low_ms <= asked_ms <= high_ms:
+            findings.append(Finding(name, "ok", f"{asked_ms} ms is within what the broker grants"))
+        else:
+            text = f"{asked_ms} ms is outside what the broker grants, {low_ms} to {high_ms} ms"
+            findings.append(
+                Finding(name, "fail", text, f"correct {name}, or the broker's {least if asked_ms < low_ms else most}")
+            )
+    return findings
 
 
 async def _brokers(admin: AIOKafkaAdminClient, settings: Settings, elapsed_ms: float) -> list[Finding]:
