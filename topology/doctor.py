@@ -127,9 +127,8 @@ async def _timeouts(admin: AIOKafkaAdminClient, settings: Settings) -> list[Find
             findings.append(Finding(name, "ok", f"{asked_ms} ms is within what the broker grants"))
         else:
             text = f"{asked_ms} ms is outside what the broker grants, {low_ms} to {high_ms} ms"
-            findings.append(
-                Finding(name, "fail", text, f"correct {name}, or the broker's {least if asked_ms < low_ms else most}")
-            )
+            theirs = least if asked_ms < low_ms else most
+            findings.append(Finding(name, "fail", text, f"correct {name}, or the broker's {theirs}"))
     return findings
 
 

@@ -87,8 +87,26 @@ def test_the_doctor_names_what_is_missing_and_then_is_content(broker: Broker) ->
     after = asyncio.run(examine(settings))
     assert after.error is None
     assert [finding for finding in after.findings if finding.status == "fail"] == []
-    for check in ("codecs", "broker", "advertised", "clock", "permissions"):
+    timeouts = ("kafka.session_timeout", "kafka.transaction_timeout")
+    for check in ("codecs", "broker", "advertised", "clock", "permissions", *timeouts):
         assert {finding.status for finding in by_check(after.findings, check)} == {"ok"}, check
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "limit"),
+    [
+        ("kafka.session_timeout", "5s", "group.min.session.timeout.ms"),
+        ("kafka.session_timeout", "1h", "group.max.session.timeout.ms"),
+        ("kafka.transaction_timeout", "20m", "transaction.max.timeout.ms"),
+    ],
+)
+def test_the_doctor_finds_a_timeout_that_the_broker_would_refuse(
+    broker: Broker, name: str, asked: str, limit: str
+) -> None:
+    diagnosis = asyncio.run(examine(settings_for(broker, **{name: asked})))
+    (finding,) = by_check(diagnosis.findings, name)
+    assert finding.status == "fail"
+    assert limit in finding.remedy
 
 
 def test_the_doctor_tells_the_lag_of_each_partition(broker: Broker) -> None:
