@@ -56,11 +56,12 @@ def test_a_partition_whose_state_is_lost_holds_up_no_other_on_no_worker(make_fle
     lines = [line for one in workers for line in one.events(PARKED)]
     assert {(line["task"], line["level"]) for line in lines} == {("2", "error")}
     assert "--accept-state-loss 2" in lines[0]["error"]
-    holder = until(lambda: [one for one in workers if one.metric("modpulse_task_parked", task="2")], "its owner")[0]
-    until(lambda: holder.metric("modpulse_task_parked", task="2") == 1, "the metric")
-    until(lambda: holder.get("/readyz")[0] == 200, "ready, for its other tasks go on")
-    assert "parked: task 2" in holder.get("/readyz")[1]
 
+    def owner() -> list[WorkerProcess]:
+        parked = [one for one in workers if one.metric("modpulse_task_parked", task="2") == 1]
+        return [one for one in parked if one.get("/readyz")[0] == 200 and "parked: task 2" in one.get("/readyz")[1]]
+
+    holder = until(owner, "its owner is ready, for its other tasks go on")[0]
     # A worker that ends hands the task on; whoever gets it parks it too.
     assert holder.terminate() == 0
     other = next(one for one in workers if one is not holder)
