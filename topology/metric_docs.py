@@ -15,8 +15,9 @@ _HEAD = """\
 <!-- Made by `python -m topology.metric_docs` from topology/instruments.py; do not edit. -->
 
 `GET /metrics` on `metrics.bind` (`MODPULSE_METRICS__BIND`, loopback by default) answers in Prometheus' text format.
-`task` is the number of an input partition, or `system` for the second stage. Counters begin at zero with the process or
-when a task moves here; the ledger (`modpulse_records_total`) begins at what the restored position says. What a flush
+`task` is the number of an input partition, or `system` for the second stage. Every counter begins at zero: with the process, or,
+where it has a `task`, when that task opens here; with the task its series end. So `increase()` over all workers counts every
+record once, wherever its partition went. `modpulse_ledger_records` has the totals since the application began. What a flush
 changes is exported after its transaction is committed, never before.
 
 | metric | kind | labels | what it says | when it moves |

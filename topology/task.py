@@ -110,6 +110,7 @@ class Task:
                 raise
             log.warning("going on from the commit with empty windows", task=spec.name, error=str(error))
             await self._start_empty(keys, restored.begin, committed)
+        self._instruments.opened(spec.name, spec.sources, self.core)
         for topic in spec.sources:
             self.offsets[topic] = self._start_of(topic, begins[topic])
         self.core.offsets.update(self.offsets)
