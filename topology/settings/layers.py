@@ -21,6 +21,7 @@ from topology.settings.names import (
     file_names,
     setting_names,
 )
+from topology.settings.service_links import is_service_link
 
 DEFAULT_FILE = "modpulse.toml"
 
@@ -34,12 +35,14 @@ class Layer:
         where: how to name it in a message, for example the file's path.
         values: dotted name -> raw value.
         problems: one line for each name that is no setting.
+        ignored: names that were left out because others than us made them.
     """
 
     origin: Origin
     where: str
     values: dict[str, Any] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
 
 
 def flag_layer(overrides: Mapping[str, object]) -> Layer:
@@ -56,7 +59,7 @@ def flag_layer(overrides: Mapping[str, object]) -> Layer:
 
 
 def env_layer(environ: Mapping[str, str]) -> Layer:
-    """Every variable that starts with MODPULSE_, except the one that names the file."""
+    """Every variable that starts with MODPULSE_, except the one that names the file and Kubernetes' service links."""
     layer = Layer("env", "the environment")
     known = environment_names()
     for variable, value in sorted(environ.items()):
@@ -64,6 +67,8 @@ def env_layer(environ: Mapping[str, str]) -> Layer:
             continue
         if name := known.get(variable):
             layer.values[name] = value
+        elif is_service_link(variable):
+            layer.ignored.append(variable)
         else:
             hint = did_you_mean(variable, [*known, CONFIG_VARIABLE])
             layer.problems.append(f"{variable} (environment) is no setting{hint}")

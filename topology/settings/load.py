@@ -58,7 +58,9 @@ def load_settings(
     problems = [problem for layer in reversed(layers) for problem in layer.problems]
     settings = None
     try:
-        settings = Settings.from_layers(_nested(values), {name: layer.origin for name, layer in sources.items()})
+        origins = {name: layer.origin for name, layer in sources.items()}
+        ignored = [name for layer in layers for name in layer.ignored]
+        settings = Settings.from_layers(_nested(values), origins, ignored)
     except ValidationError as error:
         for detail in error.errors(include_url=False):
             problems += _describe(detail, values, sources)

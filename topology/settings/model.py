@@ -1,6 +1,6 @@
 """The whole configuration as one frozen value, and what the core is told of it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, PrivateAttr, model_validator
@@ -67,6 +67,7 @@ class Settings(BaseSettings):
     storage: StorageSettings = StorageSettings()
 
     _origins: Mapping[str, Origin] = PrivateAttr(default_factory=dict)
+    _ignored_variables: tuple[str, ...] = PrivateAttr(default=())
 
     @classmethod
     def settings_customise_sources(
@@ -81,10 +82,13 @@ class Settings(BaseSettings):
         return (init_settings,)
 
     @classmethod
-    def from_layers(cls, values: dict[str, Any], origins: Mapping[str, Origin]) -> Self:
+    def from_layers(
+        cls, values: dict[str, Any], origins: Mapping[str, Origin], ignored_variables: Iterable[str] = ()
+    ) -> Self:
         """The settings of these nested values; `origins` says per dotted name which layer gave it."""
         settings = cls(**values)
         settings._origins = dict(origins)
+        settings._ignored_variables = tuple(ignored_variables)
         return settings
 
     @model_validator(mode="after")
@@ -109,6 +113,11 @@ class Settings(BaseSettings):
     def origin(self, name: str) -> Origin:
         """Which layer gave the setting of this dotted name."""
         return self._origins.get(name, "default")
+
+    @property
+    def ignored_variables(self) -> tuple[str, ...]:
+        """Environment names that begin with our prefix and are Kubernetes' service links."""
+        return self._ignored_variables
 
     def core(self) -> CoreConfig:
         """What the core of one task is told."""
