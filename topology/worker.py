@@ -22,6 +22,7 @@ from topology.heap import share_one_heap
 from topology.instruments import Instruments
 from topology.kafka_client import admin_client, as_modpulse_error, client_options, connection_error
 from topology.native_build import check_native
+from topology.open_files import lasting_shortage
 from topology.probes import Probes
 from topology.settings import Settings, split_host_port
 from topology.task import Task, TaskSpec, wall_ms
@@ -314,6 +315,8 @@ class Worker:
         while True:
             await asyncio.sleep(LOOK_S)
             self.probes.turned()
+            if (shortage := lasting_shortage()) is not None:
+                raise shortage
             now_ms = wall_ms()
             timeout_ms = self._config.windows.idle_timeout_ms
             tasks = [task for task in self._tasks.values() if not task.suspended]

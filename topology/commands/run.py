@@ -30,12 +30,14 @@ def register(app: typer.Typer) -> None:
         from topology.alert_rules import configured_rules
         from topology.commands.context import settings_of
         from topology.fail_stop import end
+        from topology.open_files import raise_open_files_limit
         from topology.worker import run_worker
 
         # What is imported by now stays: the collector need not look at it, and the data plane makes hardly any cycles.
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
+        raise_open_files_limit()
         settings = settings_of(ctx)
         rules = configured_rules(settings)
         end(lambda: uvloop.run(run_worker(settings, rules, accept_state_loss=accept_state_loss)))
