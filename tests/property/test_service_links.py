@@ -52,7 +52,7 @@ def test_the_links_of_a_service_are_ignored_and_settings_beside_them_count(
     made = links(service, found, address)
     settings = load_settings(environ={**made, "MODPULSE_WINDOWS__GRACE": "3s"})
     assert settings.windows.grace == 3_000
-    assert settings.ignored_variables == tuple(sorted(made))
+    assert settings.remarks.ignored_variables == tuple(sorted(made))
 
 
 def test_no_setting_has_the_name_of_a_service_link() -> None:

@@ -22,6 +22,7 @@ from topology.settings.names import (
     setting_names,
 )
 from topology.settings.service_links import is_service_link
+from topology.settings.trust import distrust_of
 
 DEFAULT_FILE = "modpulse.toml"
 
@@ -36,6 +37,7 @@ class Layer:
         values: dotted name -> raw value.
         problems: one line for each name that is no setting.
         ignored: names that were left out because others than us made them.
+        distrust: why the source may be somebody else's, where nobody named it.
     """
 
     origin: Origin
@@ -43,6 +45,7 @@ class Layer:
     values: dict[str, Any] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
+    distrust: str | None = None
 
 
 def flag_layer(overrides: Mapping[str, object]) -> Layer:
@@ -88,14 +91,18 @@ def file_layer(config: Path | None, environ: Mapping[str, str]) -> Layer:
         path, asked_by = Path(DEFAULT_FILE), ""
         if not path.exists():
             return Layer("file", "")
+    distrust = None
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            if not asked_by:
+                distrust = distrust_of(path, file.fileno())
+            document = tomllib.loads(file.read().decode("utf-8"))
     except OSError as error:
         remedy = f"correct {asked_by}" if asked_by else "make it readable, or remove it"
         raise ConfigError(f"cannot read the configuration file {path} ({error.strerror}); {remedy}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"the configuration file {path} is not TOML: {error}; correct that line") from error
-    layer = Layer("file", str(path))
+    layer = Layer("file", str(path), distrust=distrust)
     _read_table(document, "", layer)
     return layer
 

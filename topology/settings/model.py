@@ -1,6 +1,7 @@
 """The whole configuration as one frozen value, and what the core is told of it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, PrivateAttr, model_validator
@@ -36,6 +37,19 @@ def _application_id(value: str) -> str:
     return value
 
 
+@dataclass(frozen=True, slots=True)
+class Remarks:
+    """What was met while settings were read: no mistakes, but worth a line in the log.
+
+    Attributes:
+        ignored_variables: environment names that begin with our prefix and are Kubernetes' service links.
+        warnings: sentences with the remedy.
+    """
+
+    ignored_variables: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
 class Settings(BaseSettings):
     """Every setting, with its default. `load_settings` builds it from flags, environment and file.
 
@@ -67,7 +81,7 @@ class Settings(BaseSettings):
     storage: StorageSettings = StorageSettings()
 
     _origins: Mapping[str, Origin] = PrivateAttr(default_factory=dict)
-    _ignored_variables: tuple[str, ...] = PrivateAttr(default=())
+    _remarks: Remarks = PrivateAttr(default=Remarks())
 
     @classmethod
     def settings_customise_sources(
@@ -82,13 +96,11 @@ class Settings(BaseSettings):
         return (init_settings,)
 
     @classmethod
-    def from_layers(
-        cls, values: dict[str, Any], origins: Mapping[str, Origin], ignored_variables: Iterable[str] = ()
-    ) -> Self:
+    def from_layers(cls, values: dict[str, Any], origins: Mapping[str, Origin], remarks: Remarks) -> Self:
         """The settings of these nested values; `origins` says per dotted name which layer gave it."""
         settings = cls(**values)
         settings._origins = dict(origins)
-        settings._ignored_variables = tuple(ignored_variables)
+        settings._remarks = remarks
         return settings
 
     @model_validator(mode="after")
@@ -115,9 +127,9 @@ class Settings(BaseSettings):
         return self._origins.get(name, "default")
 
     @property
-    def ignored_variables(self) -> tuple[str, ...]:
-        """Environment names that begin with our prefix and are Kubernetes' service links."""
-        return self._ignored_variables
+    def remarks(self) -> Remarks:
+        """What was met while they were read."""
+        return self._remarks
 
     def core(self) -> CoreConfig:
         """What the core of one task is told."""
