@@ -6,6 +6,7 @@
 from pathlib import Path
 
 from topology.instruments import METRICS, Metric, Name
+from topology.supervisor.metrics import SUPERVISOR_METRICS
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "metrics.md"
 
@@ -27,12 +28,31 @@ changes is exported after its transaction is committed, never before.
 _TAIL = """
 Beside it: `GET /livez` fails only when the main loop has not turned for a minute, whatever the broker does;
 `GET /readyz` fails until the worker has joined the group and restored its tasks, and while it takes over others.
+
+## Several workers under one address
+
+`modpulse run --workers N` answers on `metrics.bind` for all its workers. Every metric above is there once, each sample with the
+label `worker`, from 0; nothing is added up, so `sum without (worker)` is yours to write. A worker that does not answer within
+2.5 s is left out of that scrape. Beside them stand:
+
+| metric | kind | labels | what it says | when it moves |
+|---|---|---|---|---|
+"""
+
+_END = """
+`GET /readyz` lists every worker and fails as long as one of them is not ready. `GET /livez` fails when a worker says that it is
+stuck, or has answered nothing for a minute; a worker that ended and is started again is not stuck.
 """
 
 
 def page() -> str:
     """The whole page."""
-    return _HEAD + "".join(_row(name, metric) for name, metric in METRICS.items()) + _TAIL
+    own = "".join(_row(name, metric) for name, metric in METRICS.items())
+    supervisor = "".join(
+        f"| `{name}` | {kind} | `worker` | {says} | {remedy} |\n"
+        for name, (kind, says, remedy) in SUPERVISOR_METRICS.items()
+    )
+    return _HEAD + own + _TAIL + supervisor + _END
 
 
 def _row(name: Name, metric: Metric) -> str:

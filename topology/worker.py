@@ -25,6 +25,7 @@ from topology.native_build import check_native
 from topology.open_files import lasting_shortage
 from topology.probes import Probes
 from topology.settings import Settings, split_host_port
+from topology.supervisor.address import announce
 from topology.task import Task, TaskSpec, wall_ms
 from topology.transport import BatchConsumer, WorkerApp, make_app
 
@@ -73,6 +74,7 @@ class Worker:
         """
         host, port = split_host_port(self._settings.metrics.bind)
         await self.probes.start(host, port)
+        announce(self.probes.addresses)
         log.info("probes", listening=self.probes.addresses, native=self._native)
         try:
             await self._wait_for_broker()
