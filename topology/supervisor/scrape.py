@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
+from http import HTTPStatus
 
 import aiohttp
 
@@ -15,10 +16,19 @@ _MOST_BYTES = 16 << 20
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a probe of a worker said."""
+    """What a probe of a worker said; without a status none did, and the text says why."""
 
-    status: int
+    status: int | None
     text: str
+
+    @property
+    def good(self) -> bool:
+        """Whether it said yes."""
+        return self.status == HTTPStatus.OK
+
+
+_NO_ADDRESS = Answer(None, "starting")
+_SILENT = Answer(None, "its probes do not answer")
 
 
 class Scraper:
@@ -39,16 +49,16 @@ class Scraper:
         if self._session is not None:
             await self._session.close()
 
-    async def ask(self, children: Iterable[Child], path: str) -> dict[int, Answer | None]:
-        """The answer of each worker by its number; None where there was none in time."""
+    async def ask(self, children: Iterable[Child], path: str) -> dict[int, Answer]:
+        """The answer of each worker by its number."""
         asked = list(children)
         answers = await asyncio.gather(*(self._ask(child, path) for child in asked))
         return {child.number: answer for child, answer in zip(asked, answers, strict=True)}
 
-    async def _ask(self, child: Child, path: str) -> Answer | None:
-        address = child.address
-        if address is None or self._session is None:
-            return None
+    async def _ask(self, child: Child, path: str) -> Answer:
+        assert self._session is not None
+        if (address := child.address) is None:
+            return _NO_ADDRESS
         try:
             async with self._session.get(f"http://{address}{path}", allow_redirects=False) as response:
                 body = await response.content.read(_MOST_BYTES)
@@ -56,4 +66,4 @@ class Scraper:
                     body += more
                 return Answer(response.status, body.decode("utf-8", "replace"))
         except (aiohttp.ClientError, TimeoutError, OSError):
-            return None
+            return _SILENT

@@ -59,7 +59,7 @@ class SupervisorServer:
 
     async def _get_metrics(self, request: web.Request) -> web.Response:
         answers = await self._scraper.ask(self._children, "/metrics")
-        pages = {number: answer.text for number, answer in answers.items() if answer and answer.status == 200}
+        pages = {number: answer.text for number, answer in answers.items() if answer.good}
         text = self._metrics.page(self._children, set(pages)) + merged_metrics(pages)
         return web.Response(body=text.encode(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
@@ -87,12 +87,10 @@ def why_stuck(child: Child) -> str | None:
     return f"its probes have not answered for {silent_s:.0f} s" if silent_s > STUCK_AFTER_S else None
 
 
-def _said(child: Child, answer: Answer | None) -> tuple[bool, str]:
+def _said(child: Child, answer: Answer) -> tuple[bool, str]:
     """Whether a worker is ready, and what is to be said of it."""
-    if answer is not None:
-        return answer.status == 200, answer.text
-    if child.running:
-        return False, "starting" if child.address is None else "its probes do not answer"
+    if answer.status is not None or child.running:
+        return answer.good, answer.text
     if child.code is None:
         return False, "not started"
     end = end_in_words(child.code)

@@ -167,13 +167,14 @@ class Supervisor:
         while True:
             answers = await self._scraper.ask(self._children, "/livez")
             for child in self._children:
-                if (answer := answers[child.number]) is not None:
+                answer = answers[child.number]
+                if answer.status is not None:
                     child.answered_at = time.monotonic()
-                    child.stuck = None if answer.status == 200 else answer.text.strip()
-            ready = await self._scraper.ask([one for one in self._children if not one.was_ready], "/readyz")
-            for child in self._children:
-                answer = ready.get(child.number)
-                child.was_ready = child.was_ready or (answer is not None and answer.status == 200)
+                    child.stuck = None if answer.good else answer.text.strip()
+            waited_for = [child for child in self._children if not child.was_ready]
+            ready = await self._scraper.ask(waited_for, "/readyz")
+            for child in waited_for:
+                child.was_ready = child.was_ready or ready[child.number].good
             await asyncio.sleep(LOOK_S)
 
     async def _stop(self, keepers: Sequence["asyncio.Task[None]"]) -> None:
