@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Literal
 
 from tests.faults.broker import Brokers
+from tests.faults.clock import WallClock
 from tests.faults.crew import Application, Crew, Worker
-from tests.faults.oracle import AlertRule, Windows, truth
+from tests.faults.forwarded import Forwarding, truth_of_all_forwarded, truth_of_some_forwarded
+from tests.faults.oracle import AlertRule, Truth, Windows, by_partition, truth
 from tests.faults.outcome import Report
 from tests.faults.plan import Step
 from tests.faults.positions import Positions, follow, longest_run, max_time
@@ -61,7 +63,8 @@ class Row:
         steps: the faults; `seconds` is the time of the load at least.
         ending: `close` lets silence close every window in the end and compares all finals; `flush` ends at once.
         prepare: done to the topics before the workers start; answers figures for the page.
-        mutant: which planted bug the workers have; such a row must not be clean.
+        mutant: which planted bug the workers have; such a row must not be clean. harmless: that one must be.
+        forwarding: whether events are forwarded.
         expects_ends: whether workers may end by themselves (exit code 1 or 3), to be started again by the supervisor.
     """
 
@@ -78,6 +81,8 @@ class Row:
     static: bool = False
     proxied: bool = False
     mutant: str | None = None
+    harmless: bool = False
+    forwarding: Forwarding = "none"
     expects_ends: bool = False
     broker_late_s: float = 0.0
     prepare: Callable[[Application, int], list[str]] | None = None
@@ -88,7 +93,7 @@ class Struck:
     """A fault that was done.
 
     Attributes:
-        at, over: when it began and when it was over (monotonic).
+        at, over: when it began and when it was over (monotonic); what struck in the meantime is over with it.
         lag: records left then; None when the broker did not say. producing: whether more were coming.
         phase: what the worker was doing. tasks: the partitions it had.
     """
@@ -106,6 +111,21 @@ class Struck:
         return self.producing or bool(self.lag)
 
 
+@dataclass(slots=True)
+class Scene:
+    """Whom faults strike, and those that did.
+
+    Attributes:
+        settings: of workers that join.
+    """
+
+    crew: Crew
+    traffic: Traffic
+    watch: Watch
+    settings: Mapping[str, str]
+    struck: list[Struck] = field(default_factory=list)
+
+
 class Run:
     """Carries a row out."""
 
@@ -115,7 +135,8 @@ class Run:
         self._seed = seed
         self._directory = directory
         self._clock = threading.Event()
-        self._report = Report(row.name, row.about, row.mutant)
+        self._report = Report(row.name, row.about, row.mutant, row.harmless)
+        self._wall_clock: WallClock | None = None
 
     def __call__(self) -> Report:
         began = time.monotonic()
@@ -123,6 +144,9 @@ class Run:
         settings = SETTINGS | {"topics__partitions": str(row.partitions)} | dict(row.settings)
         servers = self._brokers.workers if row.proxied else self._brokers.direct
         application = Application(self._brokers.direct, self._directory, settings, row.mutant)
+        if any(step.fault == "clock-step" for step in row.steps):
+            application.clock_file = application.directory / "clock"
+            self._wall_clock = WallClock(application.clock_file)
         application.create_topics()
         if row.prepare is not None:
             self._report.figures += row.prepare(application, self._seed)
@@ -138,7 +162,8 @@ class Run:
     def _work(self, application: Application, worker_settings: Mapping[str, str]) -> None:
         row = self._row
         traffic = Traffic(application.servers, application.input, row.partitions, row.mix, self._seed)
-        watch = self._watch(application)
+        watch = self._watch(application, application.input)
+        also = self._watch(application, application.repartition) if row.forwarding != "none" else None
         refused = False
         with Crew(application, static=row.static) as crew:
             try:
@@ -147,22 +172,27 @@ class Run:
                 else:
                     for _ in range(row.workers):
                         crew.add(**worker_settings)
-                self._until(lambda: all(w.assigned is not None for w in crew.workers), READY_S, "every worker joined")
+                self._until(lambda: self._all_joined(crew), READY_S, "every worker joined")
                 watch.start()
+                if also is not None:
+                    also.start()
                 traffic.start()
                 began = time.monotonic()
-                struck: list[Struck] = []
+                scene = Scene(crew, traffic, watch, worker_settings)
                 last = began
                 for step in row.steps:
                     settled = last + (SETTLE_S if step.for_s else 0.0)
                     self._wait(max(began + step.at_s, settled) - time.monotonic())
-                    struck.append(self._strike(step, crew, traffic, watch, worker_settings))
-                    last = struck[-1].over
+                    last = self._strike(step, scene).over
                 self._wait(max(began + row.seconds, last + AFTER_S) - time.monotonic())
                 traffic.end()
                 ended = time.monotonic()
                 try:
                     self._until(lambda: watch.caught_up(ended) or crew.refused, DRAIN_S, "everything processed")
+                    # The input first: what was forwarded stands in the repartition topic by then.
+                    forwarded = time.monotonic()
+                    if also is not None:
+                        self._until(lambda: also.caught_up(forwarded) or crew.refused, DRAIN_S, "all of it forwarded")
                     refused = crew.refused
                 except TimeoutError as error:
                     self._report.failure = str(error)
@@ -170,9 +200,13 @@ class Run:
                 if traffic.producing:
                     traffic.end()
                 watch.end()
+                if also is not None:
+                    also.end()
+                if row.mutant is not None and not any(worker.planted for worker in crew.workers):
+                    self._report.void = f"no worker said that the bug was planted: {crew.own_ends[-1:]}"
             codes = crew.stop_all()
             self._note_ends(crew, codes)
-            self._note_faults(struck, watch)
+            self._note_faults(scene.struck, watch)
             self._report.worst_lag = watch.worst_lag
             if row.proxied:
                 joined = sum(worker.assignments for worker in crew.workers)
@@ -182,24 +216,51 @@ class Run:
         closed = row.ending == "close" and not refused and self._report.failure is None
         if refused:
             self._report.failure = f"the workers refuse to go on: {crew.refusals[-1]}"
-        records = read(application.servers, application.input)
         self._report.figures += traffic.figures
-        true = truth(records, row.windows, ALERT_RULES, traffic.bad, closed=closed)
+        true = self._truth(application, traffic, closed=closed)
         if closed:
             self._close(application, max_time(true, row.windows))
         if any(step.fault == "bad-burst" for step in row.steps):
-            self._note_run(max(longest_run(sorted(letters)) for letters in true.dead.values()))
+            letters = by_partition(letter.record for letter in true.dead.values()).values()
+            self._note_run(max(longest_run(sorted(record.offset for record in found)) for found in letters))
         self._report.events, self._report.duplicates = true.events, true.duplicates
-        self._report.late = sum(map(len, true.late.values()))
+        self._report.late = len(true.late)
         self._report.findings = judge(application, true, row.windows, closed=closed)
+
+    def _all_joined(self, crew: Crew) -> bool:
+        """Whether every worker has joined.
+
+        Raises:
+            RuntimeError: the workers of a mutant end before the bug is planted.
+        """
+        if self._row.mutant is not None and crew.own_ends and not any(worker.planted for worker in crew.workers):
+            raise RuntimeError(f"the workers of the mutant do not start: {crew.own_ends[-1]}")
+        return all(worker.assigned is not None for worker in crew.workers)
+
+    def _truth(self, application: Application, traffic: Traffic, *, closed: bool) -> Truth:
+        """What must have come out, from the topics as they are."""
+        row = self._row
+        topics = application.input, application.repartition
+        sent = read(application.servers, application.input)
+        if row.forwarding == "none":
+            true = truth(sent, row.windows, ALERT_RULES, traffic.bad, topic=application.input, closed=closed)
+        else:
+            carried = read(application.servers, application.repartition)
+            self._report.figures.append(f"{len(carried):,} of {len(sent):,} events forwarded")
+            if row.forwarding == "all":
+                true = truth_of_all_forwarded(sent, carried, row.windows, ALERT_RULES, topics=topics, closed=closed)
+            else:
+                true = truth_of_some_forwarded(sent, carried, row.windows, topics=topics)
+        true.partitions = row.partitions
+        return true
 
     def _note_run(self, length: int) -> None:
         self._report.figures.append(f"{length:,} bad records in a row")
         if length < BAD_IN_A_ROW:
             self._report.void = f"no more than {length} bad records stood in a row"
 
-    def _watch(self, application: Application) -> Watch:
-        return Watch(application.servers, application.name, application.input, self._row.partitions)
+    def _watch(self, application: Application, topic: str) -> Watch:
+        return Watch(application.servers, application.name, topic, self._row.partitions)
 
     def _wait(self, seconds: float) -> None:
         self._clock.wait(max(seconds, 0.0))
@@ -213,10 +274,13 @@ class Run:
 
     # --- faults -----------------------------------------------------------------------------------------------------
 
-    def _strike(self, step: Step, crew: Crew, traffic: Traffic, watch: Watch, settings: Mapping[str, str]) -> Struck:
+    def _strike(self, step: Step, scene: Scene) -> Struck:
+        """Do it, to its end, and what strikes in the meantime."""
+        crew, traffic, watch = scene.crew, scene.traffic, scene.watch
         worker = crew.pick(step.target)
         tasks = {int(task) for task in worker.assigned or () if task.isdigit()}
         struck = Struck(step, time.monotonic(), watch.lag, traffic.producing, worker.phase, tasks)
+        scene.struck.append(struck)
         if not struck.work_left:
             self._report.void = f"no work was left when {step.fault} struck at {step.at_s:g} s"
         if step.fault in ("kill", "retire"):
@@ -227,10 +291,10 @@ class Run:
                 self._report.unexpected_ends += 1
                 self._report.remarks.append(f"exit code {code} after SIGTERM in phase {struck.phase}")
         elif step.fault == "join":
-            crew.add(**settings)
+            crew.add(**scene.settings)
         elif step.fault == "freeze":
             crew.freeze(worker)
-            self._wait(step.for_s)
+            self._last(step, scene)
             crew.thaw(worker)
         elif step.fault == "stall":
             self._stall(step, traffic, watch)
@@ -238,13 +302,30 @@ class Run:
         elif step.fault == "bad-burst":
             traffic.bad_in_a_row(step.target, BAD_IN_A_ROW)
             struck.tasks = {step.target}
+        elif step.fault == "clock-step":
+            assert self._wall_clock is not None
+            self._wall_clock.step(step.by_s)
+            self._last(step, scene)
+            self._wall_clock.step(0.0)
+            struck.tasks = set(range(self._row.partitions))
         else:
-            self._strike_broker(step)
+            self._strike_broker(step, scene)
             struck.tasks = set(range(self._row.partitions))
             if step.fault in ("latency", "throttle"):
                 self._note_lag(step, watch.worst_lag_since(struck.at))
         struck.over = time.monotonic()
         return struck
+
+    def _last(self, step: Step, scene: Scene) -> None:
+        """Let it last, and strike what strikes meanwhile; that is over when this is."""
+        began = time.monotonic()
+        inner = []
+        for other in step.during:
+            self._wait(began + other.at_s - time.monotonic())
+            inner.append(self._strike(other, scene))
+        self._wait(began + step.for_s - time.monotonic())
+        for struck in inner:
+            struck.at = struck.over = time.monotonic()
 
     def _stall(self, step: Step, traffic: Traffic, watch: Watch) -> None:
         """Hide one partition's new records for a while; void when that partition went on or the others did not."""
@@ -261,9 +342,9 @@ class Run:
             held.behind = watch.behind(step.target)
         self._report.figures.append(f"Partition {step.target} stood still with {held.behind} records hidden")
 
-    def _strike_broker(self, step: Step) -> None:
+    def _strike_broker(self, step: Step, scene: Scene) -> None:
         if step.fault in ("black-hole", "latency", "throttle"):
-            self._strike_proxy(step)
+            self._strike_proxy(step, scene)
             return
         process = self._brokers.process
         assert process is not None
@@ -273,13 +354,13 @@ class Run:
             self._fill_disk(process)
         else:
             process.stop()
-        self._wait(step.for_s)
+        self._last(step, scene)
         if step.fault == "disk-full":
             assert self._brokers.disk is not None
             self._brokers.disk.free()
         process.start()
 
-    def _strike_proxy(self, step: Step) -> None:
+    def _strike_proxy(self, step: Step, scene: Scene) -> None:
         proxy = self._brokers.proxy
         assert proxy is not None
         if step.fault == "black-hole":
@@ -288,7 +369,7 @@ class Run:
             proxy.slow(delay_s=LATENCY_S)
         else:
             proxy.slow(bytes_a_second=THROTTLE_BYTES_A_SECOND)
-        self._wait(step.for_s)
+        self._last(step, scene)
         proxy.heal()
 
     def _note_lag(self, step: Step, lag: int) -> None:
