@@ -24,7 +24,8 @@ def commit_before_processing() -> None:
             if piece.start <= self.offsets[topic] < piece.end:
                 before = dict(self.offsets), dict(self.core.offsets)
                 self.offsets[topic] = self.core.offsets[topic] = piece.end
-                await self.flush()
+                # Shielded: a stop cancels whoever reads, and a flush that is cancelled is another bug.
+                await asyncio.shield(self.flush())
                 self.offsets, self.core.offsets = before
             answer: int | None = await process(self, topic, piece)
             return answer
