@@ -70,7 +70,7 @@ def judge(application: Application, true: Truth, windows: Windows, *, closed: bo
     _letters(findings, "late", true.late, read(servers, application.topic("late")))
     _letters(findings, "dead", true.dead, read(servers, application.topic("dlq")))
     _ledgers(findings, true, read(servers, application.changelog))
-    _forwarded(findings, true, read(servers, application.repartition))
+    forwarded(findings, true, read(servers, application.repartition))
     if true.ordered:
         _alerts(findings, true, [_json(record) for record in read(servers, application.topic("module_alerts"))])
     if closed:
@@ -175,7 +175,7 @@ def _letters(findings: Findings, name: str, wanted: Mapping[Place, Letter], reco
         findings.note(f"{name} letters: {len(missing)} missing, {len(surplus)} that must not be, {repeated} repeated")
 
 
-def _forwarded(findings: Findings, true: Truth, records: list[Record]) -> None:
+def forwarded(findings: Findings, true: Truth, records: list[Record]) -> None:
     """Every event that had to be forwarded stands once where its module is at home, under its module as key."""
     found = Counter(record.value for record in records)
     missing, surplus = true.forwarded - found, found - true.forwarded
