@@ -19,7 +19,7 @@ CARGO ?= $(shell command -v cargo || ls $(HOME)/.cargo/bin/cargo 2>/dev/null)
 NATIVE := pipeline/libmodpulse_native.so
 NATIVE_DIR := .dev/native
 
-.PHONY: help demo test unit check format lock bench bench-smoke faults clean env
+.PHONY: help demo test unit check format lock bench bench-smoke fuzz faults clean env
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ bench: env ## Measure throughput beside limits and peers on a real broker (minut
 
 bench-smoke: env ## Fail when the worker, everything on, falls under 55 % of fetch + decode (90 s)
 	@$(BIN)/python -m bench --smoke
+
+fuzz: env ## Run the property tests with fresh seeds for SECONDS=300; SEED=n repeats a run
+	@$(BIN)/python -m tests.fuzz $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
 
 faults: env ## Kill, freeze and restart workers and broker for minutes, and count
 	@$(BIN)/python -m tests.faults

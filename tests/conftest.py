@@ -7,11 +7,11 @@ import pytest
 from hypothesis import settings
 
 from schemas.errors import ModpulseError
+from tests.profiles import SAME
 from topology.devbroker import Broker, dev_broker
 
-# The same examples in every run, and no stopwatch: a busy machine is not a bug.
-settings.register_profile("modpulse", derandomize=True, deadline=None)
-settings.load_profile("modpulse")
+# `make fuzz` asks for the other one, which is loaded after this.
+settings.load_profile(SAME)
 
 
 @pytest.fixture(scope="session")

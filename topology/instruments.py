@@ -1,7 +1,7 @@
 """The worker's own metrics. `METRICS` is the one table of names; docs/metrics.md is generated from it."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -12,10 +12,12 @@ from pipeline.module_core import ModuleCore
 from pipeline.outputs import Cut
 from pipeline.system.core import SystemCore
 from pipeline.task_core import TaskCore
+from schemas.export import REASONS
 from schemas.state import Ledger
 
 Name = Literal[
     "modpulse_records_total",
+    "modpulse_ledger_records",
     "modpulse_batches_total",
     "modpulse_processing_seconds_total",
     "modpulse_flush_seconds",
@@ -64,8 +66,14 @@ METRICS: dict[Name, Metric] = {
     "modpulse_records_total": Metric(
         "counter",
         ("task", "topic", "outcome"),
-        "The ledger: input records by where each one ended.",
+        "Input records by where each one ended, since the task opened here.",
         "`invalid`, `late` or `future` rising: look at the dead letters and their headers.",
+    ),
+    "modpulse_ledger_records": Metric(
+        "gauge",
+        ("task", "topic", "outcome"),
+        "The ledger of the newest committed position: the same counts since the application began.",
+        "`consumed` is the sum of the others in every position; anything else is a bug to report.",
     ),
     "modpulse_batches_total": Metric(
         "counter", ("task",), "Fetched batches applied.", "Flat while lag grows: the worker is stuck, see the logs."
@@ -205,25 +213,53 @@ class Instruments:
             else:
                 self._histograms[name] = Histogram(name, metric.help, metric.labels, registry=self.registry)
         self._seen: dict[tuple[str, ...], int] = {}
+        self._gone: set[str] = set()
 
     @contextmanager
     def processing(self, task: str) -> Iterator[None]:
         """Time one batch."""
         began = time.monotonic()
         yield
+        if task in self._gone:
+            return
         self._counters["modpulse_processing_seconds_total"].labels(task).inc(time.monotonic() - began)
         self._counters["modpulse_batches_total"].labels(task).inc()
 
+    def opened(self, task: str, sources: Iterable[str], core: TaskCore) -> None:
+        """A task opens here: each of its counters exists from now on and begins at zero, whatever the restored totals say.
+
+        A counter that began at a restored total would show the work of every former owner as work of one moment; one that
+        began with its first event would hide that event from `increase()`.
+        """
+        self._gone.discard(task)
+        for name in _STARTED:
+            self._counters[name].labels(task)
+        self._histograms["modpulse_flush_seconds"].labels(task)
+        if isinstance(core, ModuleCore):
+            for reason in REASONS:
+                self._counters["modpulse_rejected_records_total"].labels(task, reason)
+        ledgers = {topic: core.ledgers.get(topic, Ledger()) for topic in sources}
+        for name, labels, total in (*_ledger_totals(ledgers), *_core_totals(core)):
+            self._seen[name, task, *labels] = total
+            self._counters[name].labels(task, *labels)
+        self._show_ledger(task, ledgers)
+
     def flushed(self, task: str, core: TaskCore, cut: Cut, seconds: float) -> None:
         """A flush was committed: everything it says is true now."""
+        if task in self._gone:
+            return
         self._histograms["modpulse_flush_seconds"].labels(task).observe(seconds)
         self._counters["modpulse_flush_records_total"].labels(task).inc(cut.records)
         for record in cut.outbox.rejected:
             self._counters["modpulse_rejected_records_total"].labels(task, record.reason).inc()
-        for topic, ledger in cut.position.ledger.items():
-            for outcome in Ledger.__struct_fields__:
-                self._raise_to("modpulse_records_total", getattr(ledger, outcome), task, topic, outcome)
+        for name, labels, total in (*_ledger_totals(cut.position.ledger), *_core_totals(core)):
+            self._raise_to(name, total, task, *labels)
+        self._show_ledger(task, cut.position.ledger)
         self._observe(task, core)
+
+    def _show_ledger(self, task: str, ledgers: Mapping[str, Ledger]) -> None:
+        for _, labels, total in _ledger_totals(ledgers):
+            self._gauges["modpulse_ledger_records"].labels(task, *labels).set(total)
 
     def _observe(self, task: str, core: TaskCore) -> None:
         if core.stream_ms is not None:
@@ -232,20 +268,11 @@ class Instruments:
         self._gauges["modpulse_buffered_bytes"].labels(task).set(core.buffered_bytes)
         self._gauges["modpulse_idle"].labels(task).set(core.idle)
         self._gauges["modpulse_active_alerts"].labels(task).set(core.alerts.active_count)
-        counters = core.alerts.counters
-        for (rule, reason), count in counters.failures.items():
-            self._raise_to("modpulse_rule_failures_total", count, task, rule, reason)
-        self._raise_to("modpulse_refused_alerts_total", counters.refused, task)
         if isinstance(core, SystemCore):
             self._gauges["modpulse_split_modules"].labels(task).set(len(core.homes.split))
-            self._raise_to("modpulse_dropped_system_windows_total", core.dropped_open, task)
-            self._raise_to("modpulse_ignored_partials_total", core.ignored_partials, task)
         if isinstance(core, ModuleCore):
             self._gauges["modpulse_modules"].labels(task).set(core.modules.tracked)
-            self._raise_to("modpulse_overflowed_events_total", core.modules.overflowed, task)
             self._gauges["modpulse_remembered_ids"].labels(task).set(core.dedup.remembered)
-            self._raise_to("modpulse_unremembered_ids_total", core.dedup.skipped, task)
-            self._raise_to("modpulse_one_by_one_records_total", core.one_by_one, task)
 
     def _raise_to(self, name: Name, value: int, *labels: str) -> None:
         """Bring a counter up to a total that is kept elsewhere; a total that restarted counts from there."""
@@ -261,7 +288,8 @@ class Instruments:
 
     def flushed_early(self, task: str) -> None:
         """A flush was forced by the size of the outputs."""
-        self._counters["modpulse_early_flushes_total"].labels(task).inc()
+        if task not in self._gone:
+            self._counters["modpulse_early_flushes_total"].labels(task).inc()
 
     def input_lost(self, task: str, records: int) -> None:
         """Records were deleted before they were read."""
@@ -269,12 +297,14 @@ class Instruments:
 
     def lag(self, task: str, topic: str, records: int) -> None:
         """How far a task is behind."""
-        self._gauges["modpulse_lag_records"].labels(task, topic).set(records)
+        if task not in self._gone:
+            self._gauges["modpulse_lag_records"].labels(task, topic).set(records)
 
     def dead_letters(self, task: str, ratio: float, *, too_many: bool) -> None:
         """The share of dead letters in the newest window."""
-        self._gauges["modpulse_dead_letter_ratio"].labels(task).set(ratio)
-        self._gauges["modpulse_dead_letter_alert"].labels(task).set(too_many)
+        if task not in self._gone:
+            self._gauges["modpulse_dead_letter_ratio"].labels(task).set(ratio)
+            self._gauges["modpulse_dead_letter_alert"].labels(task).set(too_many)
 
     def rebalanced(self) -> None:
         """Partitions were assigned."""
@@ -293,10 +323,47 @@ class Instruments:
         self._gauges["modpulse_native"].set(in_use)
 
     def forget(self, task: str) -> None:
-        """A task is not ours any more: its gauges would only mislead."""
-        for name, gauge in self._gauges.items():
+        """A task is not ours any more: every series of it ends, and what is still said of it is not heard.
+
+        A counter that stayed would stand still here and, when the task comes back, continue as if nobody else had worked
+        meanwhile. A series that ends and begins again at zero is what `rate()` and `increase()` understand.
+        """
+        self._gone.add(task)
+        every: dict[Name, Counter | Gauge | Histogram] = {**self._counters, **self._gauges, **self._histograms}
+        for name, metric in every.items():
             if METRICS[name].labels:
-                for labels in [key for key in gauge._metrics if key[0] == task]:
-                    gauge.remove(*labels)
+                metric.remove_by_labels({"task": task})
         for key in [key for key in self._seen if key[1] == task]:
             del self._seen[key]
+
+
+# Counters of every task whose only label is the task.
+_STARTED: tuple[Name, ...] = (
+    "modpulse_batches_total",
+    "modpulse_processing_seconds_total",
+    "modpulse_flush_records_total",
+    "modpulse_early_flushes_total",
+    "modpulse_input_lost_records_total",
+)
+_Total = tuple[Name, tuple[str, ...], int]
+
+
+def _ledger_totals(ledgers: Mapping[str, Ledger]) -> Iterator[_Total]:
+    """The ledger by its labels, without the task."""
+    for topic, ledger in ledgers.items():
+        for outcome in Ledger.__struct_fields__:
+            yield "modpulse_records_total", (topic, outcome), getattr(ledger, outcome)
+
+
+def _core_totals(core: TaskCore) -> Iterator[_Total]:
+    """What a core has counted since it was made or restored, by its labels without the task."""
+    for (rule, reason), count in core.alerts.counters.failures.items():
+        yield "modpulse_rule_failures_total", (rule, reason), count
+    yield "modpulse_refused_alerts_total", (), core.alerts.counters.refused
+    if isinstance(core, SystemCore):
+        yield "modpulse_dropped_system_windows_total", (), core.dropped_open
+        yield "modpulse_ignored_partials_total", (), core.ignored_partials
+    if isinstance(core, ModuleCore):
+        yield "modpulse_overflowed_events_total", (), core.modules.overflowed
+        yield "modpulse_unremembered_ids_total", (), core.dedup.skipped
+        yield "modpulse_one_by_one_records_total", (), core.one_by_one

@@ -16,6 +16,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.conn import create_conn
 
 from schemas.errors import BrokerTrouble, BrokerUnavailable, ConfigError, ModpulseError, RecordRefused
+from topology.open_files import shortage_behind
 from topology.settings import Settings, split_host_port
 
 _PROBE_TIMEOUT_MS = 5_000
@@ -97,6 +98,8 @@ def as_modpulse_error(error: BaseException, settings: Settings) -> ModpulseError
     kafka = settings.kafka
     if isinstance(error, ModpulseError):
         return error
+    if (shortage := shortage_behind(error, unreachable=isinstance(error, _UNREACHABLE))) is not None:
+        return shortage
     if isinstance(error, errors.UnsupportedSaslMechanismError):
         return ConfigError(
             f"kafka.sasl_mechanism = {kafka.sasl_mechanism}: the broker does not offer it ({_first_line(error)});"

@@ -19,6 +19,8 @@ _SILENT_WINDOWS = 3
 _FORGOTTEN_WINDOWS = 60
 # A window is shown when it is final, or has been filling for this long.
 _TELLING_MS = 30_000
+# Alerts that ended, the oldest forgotten first: for records that come late, which is a matter of seconds.
+_REMEMBERED_ENDS = 10_000
 # Headline, column names, a rule, the line that counts what does not fit, and the line the cursor stands on.
 _FRAME_LINES = 5
 
@@ -63,14 +65,13 @@ class LiveView:
         self._modules: dict[str, ModuleMetrics] = {}
         self._system: AggregatedMetrics | None = None
         self._alerts: dict[str, Alert] = {}
+        self._ended: dict[str, tuple[int, int]] = {}
         self._newest = 0
 
     def take(self, record: ModuleMetrics | AggregatedMetrics | Alert) -> None:
         """Take one record in; one of another window size is left out."""
         if isinstance(record, Alert):
-            known = self._alerts.get(record.fingerprint)
-            if known is None or known.revision <= record.revision or known.starts_at < record.starts_at:
-                self._alerts[record.fingerprint] = record
+            self._take_alert(record)
             return
         if record.window != self._window:
             return
@@ -81,6 +82,21 @@ class LiveView:
         known_metrics = self._modules.get(record.module_id)
         if known_metrics is None or _supersedes(record, known_metrics):
             self._modules[record.module_id] = record
+
+    def _take_alert(self, alert: Alert) -> None:
+        """Keep an alert that lasts; of one that ended, only enough to know records of before its end when they come late."""
+        former = self._alerts.get(alert.fingerprint)
+        known = (former.starts_at, former.revision) if former else self._ended.get(alert.fingerprint)
+        if known is not None and alert.starts_at <= known[0] and alert.revision < known[1]:
+            return
+        self._alerts.pop(alert.fingerprint, None)
+        self._ended.pop(alert.fingerprint, None)
+        if alert.status != "resolved":
+            self._alerts[alert.fingerprint] = alert
+            return
+        self._ended[alert.fingerprint] = (alert.starts_at, alert.revision)
+        if len(self._ended) > _REMEMBERED_ENDS:
+            del self._ended[next(iter(self._ended))]
 
     @property
     def firing(self) -> list[Alert]:

@@ -9,7 +9,8 @@ import logging
 import math
 import re
 import sys
-from collections.abc import Mapping, MutableMapping
+import time
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, TextIO
 
 import orjson
@@ -31,24 +32,27 @@ _QUIET = {"aiokafka": logging.WARNING, "faust": logging.WARNING, "mode": logging
 class Chatter(logging.Filter):
     """Lets a library say the same thing (numbers aside) once in a while, and tells how often it was said in between.
 
-    A client that cannot reach its broker logs ten times a second, for every connection it tries.
+    A client that cannot reach its broker logs ten times a second, for every connection it tries. Time is the monotonic clock's:
+    after the wall clock stepped back, the time of a record would hold everything back until the clock caught up.
     """
 
-    def __init__(self, every_s: float = 10.0) -> None:
+    def __init__(self, every_s: float = 10.0, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._every_s = every_s
+        self._clock = clock
         self._said: dict[tuple[str, str], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether this record is let through; one that is says how many like it were not."""
         said = (record.name, re.sub(r"[0-9a-f.:-]*\d[0-9a-f.:-]*", "#", record.getMessage())[:120])
         last, held_back = self._said.get(said, (-math.inf, 0))
-        if record.created - last < self._every_s:
+        now = self._clock()
+        if now - last < self._every_s:
             self._said[said] = (last, held_back + 1)
             return False
         if len(self._said) >= _MAX_SAID:
             self._said.clear()
-        self._said[said] = (record.created, 0)
+        self._said[said] = (now, 0)
         if held_back:
             record.msg, record.args = f"{record.getMessage()} ({held_back} more like this)", None
         return True

@@ -6,6 +6,7 @@
 from pathlib import Path
 
 from topology.instruments import METRICS, Metric, Name
+from topology.supervisor.metrics import SUPERVISOR_METRICS
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "metrics.md"
 
@@ -15,8 +16,9 @@ _HEAD = """\
 <!-- Made by `python -m topology.metric_docs` from topology/instruments.py; do not edit. -->
 
 `GET /metrics` on `metrics.bind` (`MODPULSE_METRICS__BIND`, loopback by default) answers in Prometheus' text format.
-`task` is the number of an input partition, or `system` for the second stage. Counters begin at zero with the process or
-when a task moves here; the ledger (`modpulse_records_total`) begins at what the restored position says. What a flush
+`task` is the number of an input partition, or `system` for the second stage. Every counter begins at zero: with the process, or,
+where it has a `task`, when that task opens here; with the task its series end. So `increase()` over all workers counts every
+record once, wherever its partition went. `modpulse_ledger_records` has the totals since the application began. What a flush
 changes is exported after its transaction is committed, never before.
 
 | metric | kind | labels | what it says | when it moves |
@@ -26,12 +28,31 @@ changes is exported after its transaction is committed, never before.
 _TAIL = """
 Beside it: `GET /livez` fails only when the main loop has not turned for a minute, whatever the broker does;
 `GET /readyz` fails until the worker has joined the group and restored its tasks, and while it takes over others.
+
+## Several workers under one address
+
+`modpulse run --workers N` answers on `metrics.bind` for all its workers. Every metric above is there once, each sample with the
+label `worker`, from 0; nothing is added up, so `sum without (worker)` is yours to write. A worker that does not answer within
+2.5 s is left out of that scrape. Beside them stand:
+
+| metric | kind | labels | what it says | when it moves |
+|---|---|---|---|---|
+"""
+
+_END = """
+`GET /readyz` lists every worker and fails as long as one of them is not ready. `GET /livez` fails when a worker says that it is
+stuck, or has answered nothing for a minute; a worker that ended and is started again is not stuck.
 """
 
 
 def page() -> str:
     """The whole page."""
-    return _HEAD + "".join(_row(name, metric) for name, metric in METRICS.items()) + _TAIL
+    own = "".join(_row(name, metric) for name, metric in METRICS.items())
+    supervisor = "".join(
+        f"| `{name}` | {kind} | `worker` | {says} | {remedy} |\n"
+        for name, (kind, says, remedy) in SUPERVISOR_METRICS.items()
+    )
+    return _HEAD + own + _TAIL + supervisor + _END
 
 
 def _row(name: Name, metric: Metric) -> str:

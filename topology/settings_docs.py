@@ -36,6 +36,13 @@ A setting is taken from the first of these that has it:
 no setting is an error that suggests the nearest one; all mistakes are reported at once. The worker reads its settings once,
 at its start.
 
+A `modpulse.toml` of the working directory that belongs to another user, or that others may write, is read with a warning. It is
+refused where credentials come from elsewhere and the file says where they go ([why](adr/0032-planted-file.md)).
+
+Kubernetes puts variables such as `MODPULSE_SERVICE_HOST` and `MODPULSE_METRICS_PORT_9464_TCP` into every pod of a namespace with
+a Service called `modpulse` or `modpulse-metrics`. Names of these shapes are ignored, with one line in the log;
+`enableServiceLinks: false` in the pod's spec leaves them out.
+
 ```toml
 application_id = "shop"
 

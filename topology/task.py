@@ -180,6 +180,7 @@ class Task:
                 raise type(error)(text if text.startswith("task ") else f"task {spec.name}: {text}") from error
             log.warning("going on from the commit with empty windows", task=spec.name, error=str(error))
             await self._start_empty(keys, restored.begin, committed)
+        self._instruments.opened(spec.name, spec.sources, self.core)
         await self._find_start(logs, acceptance)
         self.core.shell = msgspec.structs.replace(
             self.core.shell,

@@ -17,6 +17,7 @@ from topology.coordinator import GroupHealth
 from topology.credentials import Credentials
 from topology.instruments import Instruments
 from topology.log_position import RESET_WAY_OUT, is_at_end
+from topology.open_files import lasting_shortage
 from topology.settings import Settings
 from topology.task import Task
 from topology.transport import BatchConsumer
@@ -83,6 +84,8 @@ class Watch:
         try:
             while True:
                 await asyncio.sleep(LOOK_S)
+                if (shortage := lasting_shortage()) is not None:
+                    self._failed(None, shortage)
                 self._clock.look()
                 if (error := self.group.error) is not None:
                     self._failed(None, error)

@@ -23,6 +23,7 @@ from topology.native_build import check_native
 from topology.probes import Probes
 from topology.readiness import UNHEARD_S, not_ready
 from topology.settings import Settings, split_host_port
+from topology.supervisor.address import announce
 from topology.transport import BatchConsumer, WorkerApp, make_app
 from topology.watch import Watch
 
@@ -85,6 +86,7 @@ class Worker:
         turning = asyncio.ensure_future(self._turn())
         host, port = split_host_port(self._settings.metrics.bind)
         await self.probes.start(host, port)
+        announce(self.probes.addresses)
         log.info("probes", listening=self.probes.addresses, native=self._native)
         try:
             await self._wait_for_broker()

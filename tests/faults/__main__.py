@@ -32,7 +32,7 @@ def say(text: str) -> None:
 def tell(report: Report) -> None:
     """A row's verdict and what the table has no column for; of what a mutant did, a little."""
     say(f"    {report.name}: {report.verdict} after {report.seconds:.0f} s")
-    for text in table.words(report)[: None if report.mutant is None else MUTANT_LINES]:
+    for text in table.words(report)[: None if report.must_be_clean else MUTANT_LINES]:
         say(f"      {text}")
 
 

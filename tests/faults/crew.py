@@ -22,6 +22,8 @@ from uuid import uuid4
 
 import orjson
 
+from tests.faults.planting import PLANTED
+
 ROOT = Path(__file__).resolve().parents[2]
 PARENT_DEATH = ROOT / "topology" / "devbroker" / "parent_death.py"
 PRODUCT = ("-c", "from topology.cli import main; main()")
@@ -35,6 +37,7 @@ REFUSALS = re.compile(rb"truncated or deleted|the state was made|the input had|d
 REFUSED_FOR_GOOD = 3
 # The worker's last words before it runs its own program anew.
 BEGINS_AGAIN = b'"event":"beginning again from the checkpoint"'
+PLANTED_LINE = f'"event":"{PLANTED}"'.encode()
 # Linux ties "kill at the parent's death" to the starting thread, so that one must live as long as we do.
 _SPAWNER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawner")
 
@@ -78,6 +81,7 @@ class Application:
         self.servers = servers
         self.name = f"fault-{uuid4().hex[:10]}"
         self.mutant = mutant
+        self.clock_file: Path | None = None
         self.directory = directory / self.name
         self.directory.mkdir(parents=True, exist_ok=True)
         rules = self.directory / "rules.toml"
@@ -102,6 +106,10 @@ class Application:
         return self.topic("module_log_events")
 
     @property
+    def repartition(self) -> str:
+        return f"{self.name}-repartition"
+
+    @property
     def changelog(self) -> str:
         return f"{self.name}-changelog"
 
@@ -119,8 +127,13 @@ class Application:
 
     @property
     def program(self) -> tuple[str, ...]:
-        """The worker's command line: the product's, or that of a mutant."""
-        return PRODUCT if self.mutant is None else ("-m", "tests.faults.mutants", self.mutant)
+        """The worker's command line: the product's, or with a clock that steps or a planted bug."""
+        options: list[str] = []
+        if self.clock_file is not None:
+            options += ["--clock", str(self.clock_file)]
+        if self.mutant is not None:
+            options += ["--mutant", self.mutant]
+        return ("-m", "tests.faults.launch", *options) if options else PRODUCT
 
     def command(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[bytes]:
         """Run a command of the product to its end."""
@@ -176,6 +189,12 @@ class Worker:
         """How often its processes began again from the checkpoint by themselves."""
         logs = self.log.parent.glob(f"worker-{self.number}-*.log")
         return sum(log.read_bytes().count(BEGINS_AGAIN) for log in logs)
+
+    @property
+    def planted(self) -> bool:
+        """Whether one of its processes said that its program has the bug."""
+        logs = self.log.parent.glob(f"worker-{self.number}-*.log")
+        return any(PLANTED_LINE in log.read_bytes() for log in logs)
 
     @property
     def assigned(self) -> list[str] | None:

@@ -1,140 +1,159 @@
 """Planted bugs: each takes one promise of the worker away, and a run with it must not come out clean.
 
-`python -m tests.faults.mutants NAME run` is `modpulse run` with the bug NAME. The product knows nothing of this: a bug is
-planted from outside, into the running program's classes. A checker that was never seen red proves nothing.
+A bug is planted from outside, into the running program's classes (`tests.faults.launch`). A checker that was never seen red
+proves nothing. Here are the bugs of tasks, state and core; those of later stages and of the shell have files of their own.
 """
 
 import asyncio
 import os
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
+from tests.faults import mutants_of_shell, mutants_of_stages
+from tests.faults.planting import replace
+
 
 def commit_before_processing() -> None:
     """The offset is committed first, the batch applied afterwards: what a crash interrupts is lost."""
-    from topology import task
+    from topology.task import Task
 
-    process = task.Task.process
+    def make(process: Any) -> Any:
+        async def wrong(self: Any, topic: str, piece: Any) -> int | None:
+            if piece.start <= self.offsets[topic] < piece.end:
+                before = dict(self.offsets), dict(self.core.offsets)
+                self.offsets[topic] = self.core.offsets[topic] = piece.end
+                # Shielded: a stop cancels whoever reads, and a flush that is cancelled is another bug.
+                await asyncio.shield(self.flush())
+                self.offsets, self.core.offsets = before
+            answer: int | None = await process(self, topic, piece)
+            return answer
 
-    async def wrong(self: Any, topic: str, piece: Any) -> int | None:
-        if piece.start <= self.offsets[topic] < piece.end:
-            before = dict(self.offsets), dict(self.core.offsets)
-            self.offsets[topic] = self.core.offsets[topic] = piece.end
-            await self.flush()
-            self.offsets, self.core.offsets = before
-        return await process(self, topic, piece)
+        return wrong
 
-    async def no_loop(self: Any) -> None:
-        # Else its flushes would write the position of what is already applied, and hide the bug most of the time.
-        await self._stop.wait()
-
-    task.Task.process = wrong  # type: ignore[method-assign]
-    task.Task._flush_loop = no_loop  # type: ignore[method-assign]
+    replace(Task, "process", make)
 
 
 def skip_fencing() -> None:
     """Every process writes under a transactional id of its own: nobody is kept from writing when another took over."""
-    from topology import transaction
+    from topology.transaction import Transactor
 
-    made = transaction.Transactor.__init__
+    def make(made: Any) -> Any:
+        def wrong(self: Any, settings: Any, options: Mapping[str, Any], task_name: str, group_id: str) -> None:
+            made(self, settings, options, f"{task_name}-{os.getpid()}", group_id)
 
-    def wrong(self: Any, settings: Any, options: Mapping[str, Any], task_name: str, group_id: str) -> None:
-        made(self, settings, options, f"{task_name}-{os.getpid()}", group_id)
+        return wrong
 
-    transaction.Transactor.__init__ = wrong  # type: ignore[method-assign]
+    replace(Transactor, "__init__", make)
 
 
 def drop_one_in_10_000() -> None:
     """One event in ten thousand is counted as applied and folded into nothing."""
-    from pipeline import module_core
+    from pipeline.module_core import ModuleCore
 
-    fold = module_core.ModuleCore._fold_in_order
+    def make(fold: Any) -> Any:
+        def wrong(self: Any, kept: Any, pane_ends: Any, streams: Any, now_ms: int) -> None:
+            chosen = kept.offsets % 10_000 != 1_234
+            if not chosen.all():
+                kept, pane_ends, streams = kept.take(chosen), pane_ends[chosen], streams[chosen]
+            if len(kept):
+                fold(self, kept, pane_ends, streams, now_ms)
 
-    def wrong(self: Any, kept: Any, pane_ends: Any, streams: Any, now_ms: int) -> None:
-        chosen = kept.offsets % 10_000 != 1_234
-        if not chosen.all():
-            kept, pane_ends, streams = kept.take(chosen), pane_ends[chosen], streams[chosen]
-        if len(kept):
-            fold(self, kept, pane_ends, streams, now_ms)
+        return wrong
 
-    module_core.ModuleCore._fold_in_order = wrong  # type: ignore[method-assign, assignment]
+    replace(ModuleCore, "_fold_in_order", make)
 
 
 def apply_twice_after_restart() -> None:
     """The first batch after a restore is applied once more."""
-    from pipeline import module_core
+    from pipeline.module_core import ModuleCore
 
-    restore, apply = module_core.ModuleCore.restore, module_core.ModuleCore.apply
+    def make_restore(restore: Any) -> Any:
+        def wrong(self: Any, state: dict[bytes, bytes]) -> None:
+            restore(self, state)
+            self.apply_once_more = bool(self.offsets)
 
-    def wrong_restore(self: Any, state: dict[bytes, bytes]) -> None:
-        restore(self, state)
-        self.apply_once_more = bool(self.offsets)
+        return wrong
 
-    def wrong_apply(self: Any, batch: Any, now_ms: int) -> None:
-        apply(self, batch, now_ms)
-        if getattr(self, "apply_once_more", False):
-            self.apply_once_more = False
+    def make_apply(apply: Any) -> Any:
+        def wrong(self: Any, batch: Any, now_ms: int) -> None:
             apply(self, batch, now_ms)
+            if getattr(self, "apply_once_more", False):
+                self.apply_once_more = False
+                apply(self, batch, now_ms)
 
-    module_core.ModuleCore.restore = wrong_restore  # type: ignore[method-assign]
-    module_core.ModuleCore.apply = wrong_apply  # type: ignore[method-assign]
+        return wrong
+
+    replace(ModuleCore, "restore", make_restore)
+    replace(ModuleCore, "apply", make_apply)
 
 
 def restore_without_last_record() -> None:
     """The last window record of the changelog is overlooked: its chunk is restored as the flush before left it."""
     from topology import restore, task
 
-    read_changelog = restore.read_changelog
     before: dict[int, tuple[bytes, bytes | None]] = {}
 
-    def wrong_take(state: dict[bytes, bytes], piece: Any) -> int:
-        for key, value in zip(piece.keys, piece.values, strict=True):
-            if key.startswith(b"sums|") and value is not None:
-                before[id(state)] = key, state.get(key)
-            if value is None:
-                state.pop(key, None)
-            else:
-                state[key] = value
-        return len(piece.keys)
+    def make_take(_: Any) -> Any:
+        def wrong(state: dict[bytes, bytes], piece: Any) -> int:
+            for key, value in zip(piece.keys, piece.values, strict=True):
+                if key.startswith(b"sums|") and value is not None:
+                    before[id(state)] = key, state.get(key)
+                if value is None:
+                    state.pop(key, None)
+                else:
+                    state[key] = value
+            return len(piece.keys)
 
-    async def wrong(options: Mapping[str, Any], topic: str, partition: int, log: Any = None, native: Any = None) -> Any:
-        found = await read_changelog(options, topic, partition, log, native)
-        overlooked = before.pop(id(found.state), None)
-        if overlooked is not None and overlooked[0] in found.state:
-            key, value = overlooked
-            if value is None:
-                del found.state[key]
-            else:
-                found.state[key] = value
-        return found
+        return wrong
 
-    restore._take_piece = wrong_take
-    task.read_changelog = wrong  # type: ignore[attr-defined]
+    def make_read(read_changelog: Any) -> Any:
+        async def wrong(
+            options: Mapping[str, Any], topic: str, partition: int, log: Any = None, native: Any = None
+        ) -> Any:
+            found = await read_changelog(options, topic, partition, log, native)
+            overlooked = before.pop(id(found.state), None)
+            if overlooked is not None and overlooked[0] in found.state:
+                key, value = overlooked
+                if value is None:
+                    del found.state[key]
+                else:
+                    found.state[key] = value
+            return found
+
+        return wrong
+
+    replace(restore, "_take_piece", make_take)
+    replace(task, "read_changelog", make_read)
 
 
 def forget_dedup_set() -> None:
     """The ids seen before a restart are not restored."""
-    from pipeline.ingest import dedup
+    from pipeline.ingest.dedup import Deduplicator
 
-    def wrong(self: Any, pane_end_ms: int, sequence: int, ids: bytes) -> None:
-        self._segments.setdefault(pane_end_ms, []).append(sequence)
+    def make(_: Any) -> Any:
+        def wrong(self: Any, pane_end_ms: int, sequence: int, ids: bytes) -> None:
+            self._segments.setdefault(pane_end_ms, []).append(sequence)
 
-    dedup.Deduplicator.restore = wrong  # type: ignore[method-assign]
+        return wrong
+
+    replace(Deduplicator, "restore", make)
 
 
 def idle_by_timer_alone() -> None:
     """A silent partition is taken for idle without asking the broker whether its log goes on."""
-    from topology import watch
+    from topology.watch import Watch
 
-    async def wrong(self: Any, tasks: list[Any], silent: list[Any]) -> None:
-        for task in silent:
-            task.idle(self._clock.elapsed_s())
-        await asyncio.sleep(0)
+    def make(_: Any) -> Any:
+        async def wrong(self: Any, tasks: list[Any], silent: list[Any]) -> None:
+            for task in silent:
+                task.idle(self._clock.elapsed_s())
+            await asyncio.sleep(0)
 
-    watch.Watch._look = wrong  # type: ignore[method-assign]
+        return wrong
+
+    replace(Watch, "_look", make)
 
 
 def stream_time_of_batch_maximum() -> None:
@@ -155,7 +174,7 @@ def stream_time_of_batch_maximum() -> None:
         def __getattr__(self, name: str) -> Any:
             return getattr(np, name)
 
-    module_core.np = Numpy()  # type: ignore[attr-defined, assignment]
+    replace(module_core, "np", lambda _: Numpy())
 
 
 MUTANTS: dict[str, Callable[[], None]] = {
@@ -167,16 +186,6 @@ MUTANTS: dict[str, Callable[[], None]] = {
     "forget the dedup set": forget_dedup_set,
     "idle by timer alone": idle_by_timer_alone,
     "stream time of the batch maximum": stream_time_of_batch_maximum,
+    **mutants_of_stages.MUTANTS,
+    **mutants_of_shell.MUTANTS,
 }
-
-
-def main() -> None:
-    """Plant the bug named first, then run the command line with the rest."""
-    from topology.cli import main as product
-
-    MUTANTS[sys.argv.pop(1)]()
-    product()
-
-
-if __name__ == "__main__":
-    main()

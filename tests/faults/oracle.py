@@ -5,6 +5,7 @@ was too late; of repeated ids the first accepted one counts. Of every window thi
 events before stream time passed its end and grace) and what its last record must say (all accepted events).
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -16,6 +17,8 @@ from tests.faults.reader import Record
 
 Ints = NDArray[np.int64]
 Key = tuple[str, str, int]
+# Topic, partition, offset.
+Place = tuple[str, int, int]
 PERCENTILES = {"p50": 500, "p90": 900, "p95": 950, "p99": 990, "p999": 999}
 UNDECODABLE, FUTURE, LATE = "undecodable", "future_timestamp", "late"
 NEVER = 1 << 62
@@ -80,19 +83,25 @@ class Truth:
 
     Attributes:
         last: what the newest record of each key says. finals: what its final record says.
-        late, dead: input offset -> what must stand in that topic, per partition.
-        ledgers: consumed, applied, late, duplicate, invalid, future, forwarded.
+        late, dead: what must stand in that topic, by where it came in.
+        ledgers: consumed, applied, late, duplicate, invalid, future, forwarded; by topic and partition.
+        forwarded: the values that must stand in the repartition topic, each so many times.
+        partitions: of the input.
+        ordered: whether it is known in which order each task took its events. If not, `finals` and `alerts` are not known.
         alerts: (rule, module) -> its transitions, as (status, start).
         system: (window, start) -> events, failures, smallest and largest latency.
     """
 
     last: dict[Key, Figures] = field(default_factory=dict)
     finals: dict[Key, Figures] = field(default_factory=dict)
-    late: dict[int, dict[int, Letter]] = field(default_factory=dict)
-    dead: dict[int, dict[int, Letter]] = field(default_factory=dict)
-    ledgers: dict[int, list[int]] = field(default_factory=dict)
+    late: dict[Place, Letter] = field(default_factory=dict)
+    dead: dict[Place, Letter] = field(default_factory=dict)
+    ledgers: dict[tuple[str, int], list[int]] = field(default_factory=dict)
     alerts: dict[tuple[str, str], list[tuple[str, int]]] = field(default_factory=dict)
     system: dict[tuple[str, int], tuple[int, int, float, float]] = field(default_factory=dict)
+    forwarded: Counter[bytes] = field(default_factory=Counter)
+    partitions: int = 0
+    ordered: bool = True
     events: int = 0
     duplicates: int = 0
 
@@ -170,60 +179,80 @@ def truth(
     rules: Iterable[AlertRule],
     bad: Mapping[bytes, str],
     *,
+    topic: str,
     closed: bool,
 ) -> Truth:
     """What a run over these records must have published.
 
     Args:
-        records: the whole input topic.
+        records: the whole input topic, or the repartition topic where every event comes that way.
         windows: as the worker was configured.
         rules: as the worker was configured.
         bad: values planted as bad records, and the reason each must get.
+        topic: whose records they are.
         closed: whether silence closed every window in the end; else only what stream time passed is final.
     """
     names: dict[str, int] = {}
     identities: dict[tuple[str, str], int] = {}
-    by_partition: dict[int, list[Record]] = {}
-    for record in records:
-        by_partition.setdefault(record.partition, []).append(record)
     result = Truth()
     rules = tuple(rules)
-    for partition in sorted(by_partition):
-        found = by_partition[partition]
+    for found in by_partition(records).values():
         events = columns(found, names, identities, bad, windows.future)
-        late = _partition(result, events, windows, rules, list(names), closed=closed)
-        result.late[events.partition] = {r.offset: Letter(r, LATE) for r in found if r.offset in late}
+        late = _partition(result, events, topic, windows, rules, list(names), closed=closed)
+        result.late |= {(topic, r.partition, r.offset): Letter(r, LATE) for r in found if r.offset in late}
     _system(result)
     return result
 
 
-def _partition(
-    result: Truth, events: Events, windows: Windows, rules: tuple[AlertRule, ...], names: list[str], *, closed: bool
-) -> set[int]:
-    """Add what one partition must have given; answers the offsets of its late events."""
-    streams = np.maximum.accumulate(events.times) if events.times.size else events.times
-    late = events.times - events.times % windows.base + windows.base + windows.keep <= streams
-    accepted = ~late
+def by_partition(records: Iterable[Record]) -> dict[int, list[Record]]:
+    """The records of each partition, by its number."""
+    found: dict[int, list[Record]] = {}
+    for record in records:
+        found.setdefault(record.partition, []).append(record)
+    return dict(sorted(found.items()))
+
+
+def first_of_each(events: Events, accepted: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Of the accepted events, those whose id is new, and all without one."""
     judged = np.flatnonzero(accepted & (events.identities >= 0))
     _, first = np.unique(events.identities[judged], return_index=True)
     repeated = np.ones(judged.size, np.bool_)
     repeated[first] = False
-    accepted[judged[repeated]] = False
-    duplicates = int(np.count_nonzero(repeated))
-    result.dead[events.partition] = {letter.record.offset: letter for letter in (*events.invalid, *events.future)}
-    applied = int(np.count_nonzero(accepted))
-    total = len(events.times) + len(events.invalid) + len(events.future)
-    result.ledgers[events.partition] = [
-        *(total, applied, int(np.count_nonzero(late)), duplicates, len(events.invalid), len(events.future), 0)
+    kept = accepted.copy()
+    kept[judged[repeated]] = False
+    return kept
+
+
+def _partition(
+    result: Truth,
+    events: Events,
+    topic: str,
+    windows: Windows,
+    rules: tuple[AlertRule, ...],
+    names: list[str],
+    *,
+    closed: bool,
+) -> set[int]:
+    """Add what one partition must have given; answers the offsets of its late events."""
+    streams = np.maximum.accumulate(events.times) if events.times.size else events.times
+    late = events.times - events.times % windows.base + windows.base + windows.keep <= streams
+    accepted = first_of_each(events, ~late)
+    letters = (*events.invalid, *events.future)
+    result.dead |= {(topic, events.partition, letter.record.offset): letter for letter in letters}
+    applied, dropped = int(np.count_nonzero(accepted)), int(np.count_nonzero(late))
+    duplicates = len(events.times) - applied - dropped
+    total = len(events.times) + len(letters)
+    result.ledgers[topic, events.partition] = [
+        *(total, applied, dropped, duplicates, len(events.invalid), len(events.future), 0)
     ]
     result.events += total
     result.duplicates += duplicates
     end = NEVER if closed or not streams.size else int(streams[-1])
     for name, size in windows.sizes.items():
         ends = events.times - events.times % size + size
-        result.last.update(_figures(events, accepted, name, size, names))
+        result.last.update(figures(events, accepted, name, size, names))
         in_time = accepted & (streams < ends + windows.grace)
-        finals = _figures(events, in_time, name, size, names)
+        finals = figures(events, in_time, name, size, names)
         result.finals.update((key, said) for key, said in finals.items() if key[2] + size + windows.grace <= end)
         if size == windows.base:
             until = int(streams[-1]) + windows.keep if closed and streams.size else end - windows.grace
@@ -232,7 +261,8 @@ def _partition(
     return set(events.offsets[late].tolist())
 
 
-def _figures(events: Events, chosen: NDArray[np.bool_], name: str, size: int, names: list[str]) -> dict[Key, Figures]:
+def figures(events: Events, chosen: NDArray[np.bool_], name: str, size: int, names: list[str]) -> dict[Key, Figures]:
+    """The exact figures of every window of one size over the chosen events."""
     modules, latencies, good = events.modules[chosen], events.latencies[chosen], events.good[chosen]
     if not modules.size:
         return {}
@@ -257,8 +287,8 @@ def _transitions(
 ) -> Iterator[tuple[tuple[str, str], list[tuple[str, int]]]]:
     """What the rule must publish for each module: a window without a record is one in which it does not hold."""
     by_module: dict[str, dict[int, Figures]] = {}
-    for (module, _, start), figures in finals.items():
-        by_module.setdefault(module, {})[start + size] = figures
+    for (module, _, start), said_of in finals.items():
+        by_module.setdefault(module, {})[start + size] = said_of
     for module, ticks in by_module.items():
         said: list[tuple[str, int]] = []
         since, status = 0, "resolved"

@@ -14,12 +14,14 @@ class Report:
     """A line of the table.
 
     Attributes:
+        mutant: the bug that was planted, if any. harmless: it is none: the row must be clean all the same.
         figures: what the table has no column for and the page shows. remarks: what only the terminal shows.
     """
 
     name: str
     about: str
     mutant: str | None = None
+    harmless: bool = False
     seed: int = 0
     day: str = field(default_factory=lambda: f"{datetime.now(UTC):%Y-%m-%d}")
     commit: str = "not noted"
@@ -49,16 +51,22 @@ class Report:
 
     @property
     def as_wanted(self) -> bool:
-        """Clean for the product; red, and not just void, for a mutant."""
-        if self.mutant is None:
-            return self.clean
-        return self.void is None and (self.failure is not None or not self.findings.clean)
+        """Clean for the product; for a mutant, wrong in what came out.
+
+        A run of a mutant that only failed proves nothing: a worker that cannot start fails too.
+        """
+        return self.clean if self.must_be_clean else self.void is None and not self.findings.clean
+
+    @property
+    def must_be_clean(self) -> bool:
+        """Whether nothing wrong may come out of it."""
+        return self.mutant is None or self.harmless
 
     @property
     def verdict(self) -> str:
         if self.void is not None:
             return "void"
-        if self.mutant is not None:
+        if not self.must_be_clean:
             return "caught" if self.as_wanted else "NOT CAUGHT"
         return "clean" if self.clean else "RED"
 

@@ -20,6 +20,7 @@ Fault = Literal[
     "latency",  # between workers and broker everything takes its time for a while
     "throttle",  # little passes between workers and broker for a while
     "stall",  # one partition's log goes on, but a transaction held open hides it from readers for a while
+    "clock-step",  # the workers' wall clock is off by some seconds for a while
     "bad-burst",  # a thousand bad records in a row on one partition, and header names that are no text
 ]
 
@@ -33,12 +34,16 @@ class Step:
         fault: what.
         target: which worker, counted around.
         for_s: how long, for those that last.
+        by_s: how far the clock is off.
+        during: what strikes while it lasts; their times are from its beginning.
     """
 
     at_s: float
     fault: Fault
     target: int = 0
     for_s: float = 0.0
+    by_s: float = 0.0
+    during: tuple["Step", ...] = ()
 
 
 def kills(rng: random.Random, count: int, seconds: float, workers: int, *, first_s: float = 4.0) -> list[Step]:

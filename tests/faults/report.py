@@ -60,8 +60,8 @@ def words(report: Report) -> list[str]:
 
 def summary(reports: Sequence[Report]) -> str:
     """One sentence."""
-    product = [report for report in reports if report.mutant is None]
-    mutants = [report for report in reports if report.mutant is not None]
+    product = [report for report in reports if report.must_be_clean]
+    mutants = [report for report in reports if not report.must_be_clean]
     found = [report.findings for report in product]
     return (
         f"{sum(report.events for report in product):,} events, {sum(report.kills for report in product)} kills,"

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from pipeline.native import load_native
 from tests.faults import backlog, compacted, limits, lost_state, restart
 from tests.faults.broker import Brokers, broker_on_small_disk
 from tests.faults.oracle import Windows
@@ -22,6 +23,19 @@ IDLE = {"windows__corrections": "1500ms", "windows__idle_timeout": "3s", "kafka_
 STEADY = Mix(rate=1_000, straggling=0.0)
 LIGHT = Mix(rate=1_500)
 SMALL = Mix(rate=500, modules=20)
+# Where all events are forwarded none is bad or late when it is sent, so what comes of them is decided where they go.
+FORWARDED = Mix(rate=800, modules=20, late=0.0, bad=0.0, foreign=0.3)
+ALWAYS = {"repartition": "always"}
+# No event near the limit of lateness: in which order a task takes its two topics stands nowhere.
+FOREIGN = replace(FORWARDED, straggling=0.0)
+LONG_KEPT = {"windows__corrections": "10m"}
+# One event in 2 s on one partition: only while a record is waited for can a step of the clock be taken for silence.
+SPARSE = Mix(rate=0.5, modules=2, straggling=0.0, late=0.0, repeated=0.0, bad=0.0)
+SPARSE_IDLE = {"windows__corrections": "1500ms", "windows__idle_timeout": "5s", "kafka__session_timeout": "20s"}
+STEP_S = 60.0
+SHORT_MUTANTS = (
+    *("drop 1 event in 10,000", "apply a batch twice after restart", "forward a record twice", "ignore `for`"),
+)
 
 
 def _freezes(for_s: float, count: int) -> list[tuple[Fault, float]]:
@@ -110,6 +124,67 @@ def worker_rows(seed: int) -> list[Row]:
             settings={"windows__max_future": "1m"},
             windows=replace(WINDOWS, future=120_000),
         ),
+    ]
+
+
+def forwarding_rows(seed: int) -> list[Row]:
+    """Events whose key is not their module, and kills meanwhile."""
+    rng = random.Random(seed + 3)
+    return [
+        Row(
+            "every event forwarded",
+            '`repartition = "always"`, a third of the keys missing or foreign; kills of both workers',
+            tuple(kills(rng, 5, 40, 2)),
+            42,
+            mix=FORWARDED,
+            settings=ALWAYS,
+            forwarding="all",
+        ),
+        Row(
+            "foreign keys",
+            "a third of the keys missing or foreign, on any partition: forwarded among the others; kills, joins and leaves",
+            tuple(spread(rng, [("kill", 0), ("join", 0), ("kill", 0), ("leave", 0), ("kill", 0)], 4.0, 6.0, 2)),
+            40,
+            mix=FOREIGN,
+            settings=LONG_KEPT,
+            windows=replace(WINDOWS, keep=600_500),
+            forwarding="some",
+            ending="flush",
+        ),
+    ]
+
+
+def clock_row(name: str, about: str, steps: tuple[Step, ...], seconds: float, mutant: str | None = None) -> Row:
+    """The workers' wall clock steps, the senders' does not: stream time must not move, and no good event may become late."""
+    return Row(
+        name,
+        about,
+        steps,
+        seconds,
+        workers=1,
+        partitions=1,
+        mix=SPARSE,
+        settings=SPARSE_IDLE,
+        windows=IDLE_WINDOWS,
+        static=True,
+        mutant=mutant,
+        expects_ends=mutant is not None,
+    )
+
+
+def clock_rows() -> list[Row]:
+    """Steps of the wall clock, alone and with a kill."""
+    there_and_back = tuple(
+        Step(4.0 + 7.0 * number, "clock-step", 0, 2.5, by_s=STEP_S if number % 2 == 0 else -STEP_S)
+        for number in range(6)
+    )
+    killed = tuple(
+        Step(4.0 + 16.0 * number, "clock-step", 0, 8.0, by_s=by_s, during=(Step(2.0, "kill"),))
+        for number, by_s in enumerate((STEP_S, -STEP_S))
+    )
+    return [
+        clock_row("the wall clock steps", "a minute ahead or back for 2.5 s, six times", there_and_back, 48),
+        clock_row("a kill during a clock step", "a minute ahead, then back, for 8 s each; a kill in each", killed, 40),
     ]
 
 
@@ -224,6 +299,18 @@ def broker_rows(seed: int) -> list[Row]:
             expects_ends=True,
         ),
         Row(
+            "a kill during a black hole",
+            "the same, and a worker is killed in the first one, both in the second",
+            (
+                Step(6.0, "black-hole", 0, 12.0, during=(Step(4.0, "kill", 0),)),
+                Step(36.0, "black-hole", 0, 12.0, during=(Step(3.0, "kill", 0), Step(5.0, "kill", 1))),
+            ),
+            65,
+            mix=LIGHT,
+            proxied=True,
+            expects_ends=True,
+        ),
+        Row(
             "a slow broker",
             "0.3 s more each way for 25 s; then no more than 200 kB/s for 25 s",
             (Step(5.0, "latency", 0, 25.0), Step(40.0, "throttle", 0, 25.0)),
@@ -254,44 +341,75 @@ def _on_small_disk(brokers: Brokers, seed: int, directory: Path) -> Report:
         return Run(row, small, seed, directory)()
 
 
+def _mutant(name: str, about: str, steps: list[Step], seconds: float, mix: Mix = SMALL, workers: int = 1) -> Row:
+    """A row just long enough to show a planted bug."""
+    return Row(
+        name,
+        about,
+        tuple(steps),
+        seconds,
+        workers,
+        mix=mix,
+        ending="flush",
+        static=workers == 1,
+        mutant=name,
+        expects_ends=True,
+    )
+
+
 def mutant_rows() -> list[Row]:
-    """One planted bug each, in a run just long enough to show it."""
-
-    def row(name: str, about: str, steps: list[Step], seconds: float, mix: Mix = SMALL, workers: int = 1) -> Row:
-        return Row(
-            name,
-            about,
-            tuple(steps),
-            seconds,
-            workers,
-            mix=mix,
-            ending="flush",
-            static=workers == 1,
-            mutant=name,
-            expects_ends=True,
-        )
-
+    """One planted bug each."""
     killed = [Step(4.0, "kill"), Step(8.0, "kill")]
+    come_and_go = [Step(4.0, "join"), Step(9.0, "leave", 1)]
+    ahead = tuple(Step(4.0 + 8.0 * number, "clock-step", 0, 2.5, by_s=STEP_S) for number in range(4))
+    forwarding = [
+        replace(_mutant(name, "every event forwarded", [], 12, FORWARDED), settings=ALWAYS, forwarding="all")
+        for name in ("drop a forwarded record", "forward a record twice")
+    ]
+    system = [
+        replace(_mutant("drop a partial", "nothing else happens", [], 12), ending="close"),
+        replace(_mutant("merge a partial twice after restart", "two kills", killed, 12), ending="close"),
+    ]
+    compiled = _mutant("flip a flag in the compiled part", "nothing else happens", [], 12, replace(SMALL, rate=1_500))
     return [
-        row("commit before processing", "two kills", killed, 12),
-        row("skip fencing", "SIGSTOP beyond the session timeout", [Step(4.0, "freeze", 0, 10.0)], 18, workers=2),
-        replace(row("drop 1 event in 10,000", "nothing else happens", [], 12), partitions=1),
-        row("apply a batch twice after restart", "two kills", killed, 12),
-        row("restore without the last record", "two kills", killed, 12),
-        row("forget the dedup set", "two kills", killed, 12, replace(SMALL, repeated=0.1)),
+        _mutant("commit before processing", "two kills", killed, 12),
+        _mutant("skip fencing", "SIGSTOP beyond the session timeout", [Step(4.0, "freeze", 0, 10.0)], 18, workers=2),
+        replace(_mutant("drop 1 event in 10,000", "nothing else happens", [], 12), partitions=1),
+        _mutant("apply a batch twice after restart", "two kills", killed, 12),
+        _mutant("restore without the last record", "two kills", killed, 12),
+        _mutant("forget the dedup set", "two kills", killed, 12, replace(SMALL, repeated=0.1)),
         replace(idle_row("idle by timer alone", 2, "idle by timer alone"), seconds=20),
-        row("stream time of the batch maximum", "one kill", killed[:1], 12, replace(SMALL, straggling=0.1)),
+        _mutant("stream time of the batch maximum", "one kill", killed[:1], 12, replace(SMALL, straggling=0.1)),
+        *forwarding,
+        _mutant("lose a transition at a restart", "two kills", killed, 14),
+        _mutant("ignore `for`", "nothing else happens", [], 12),
+        *system,
+        _mutant("lose a span after a rebalance", "a second worker joins and leaves", come_and_go, 14),
+        _mutant("a gap is not read again", "one piece in 20 is dropped on its way to a task", [], 12),
+        # Where there is no Rust there is nothing to plant it into.
+        *([compiled] if load_native() is not None else []),
+        clock_row(
+            "silence by the wall clock", "a minute ahead for 2.5 s, four times", ahead, 34, "silence by the wall clock"
+        ),
     ]
 
 
 def control_rows() -> list[Row]:
-    """The mutants' rows without the bugs: they must be clean, or what makes a mutant red is not its bug."""
-    return [replace(row, name=f"control: {row.name}", mutant=None) for row in mutant_rows()]
+    """The mutants' rows without the bugs: they must be clean, or what makes a mutant red is not its bug.
+
+    The control of a gap that is not read again drops the pieces too: the product must read them again.
+    """
+    dropping = "a gap is not read again"
+    rows = [replace(row, name=f"control: {row.name}", mutant=None) for row in mutant_rows()]
+    return [
+        replace(row, mutant="drop pieces on the way", harmless=True) if row.name == f"control: {dropping}" else row
+        for row in rows
+    ]
 
 
 def all_rows(seed: int) -> list[tuple[str, Make]]:
     """The whole table: name and what makes the row."""
-    product = (*worker_rows(seed), *input_rows(seed), *broker_rows(seed))
+    product = (*worker_rows(seed), *input_rows(seed), *forwarding_rows(seed), *clock_rows(), *broker_rows(seed))
     found = [(row.name, _running(row)) for row in product]
     found += [
         (disk_row().name, _on_small_disk),
@@ -309,7 +427,7 @@ def _running(row: Row) -> Make:
 
 
 def short_rows(seed: int) -> list[Row]:
-    """30 s of load with 5 kills, and the mutants that need the least time; all at once."""
+    """30 s of load with 5 kills, and a mutant each of arithmetic, restart, forwarding and alerts; all at once."""
     rng = random.Random(seed)
     mutants = {row.name: row for row in mutant_rows()}
     return [
@@ -320,6 +438,5 @@ def short_rows(seed: int) -> list[Row]:
             seconds=30,
             mix=Mix(rate=900),
         ),
-        mutants["drop 1 event in 10,000"],
-        mutants["apply a batch twice after restart"],
+        *(mutants[name] for name in SHORT_MUTANTS),
     ]

@@ -59,6 +59,7 @@ class Mix:
         poison: bad records of every known kind. odd_headers: have strange headers, good and bad ones.
         codecs: each event is sent with the next of these.
         transactional: sent in transactions, a third of which are aborted when all they hold was written.
+        foreign: have no key or that of another module, on any partition.
     """
 
     rate: float = 2_000.0
@@ -73,6 +74,7 @@ class Mix:
     odd_headers: float = 0.0
     codecs: tuple[str, ...] = ("none",)
     transactional: bool = False
+    foreign: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +139,7 @@ class Traffic:
         self._sent_kinds: set[str] = set()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="traffic")
-        self._again: list[tuple[float, int, bytes, bytes]] = []
+        self._again: list[tuple[float, int, bytes | None, bytes, dict[str, int]]] = []
         self.sent = 0
         self.refused: list[str] = []
 
@@ -195,8 +197,8 @@ class Traffic:
                 self._one(draws, at, now)
                 at += 1
             while self._again and self._again[0][0] <= now:
-                _, _, key, value = heapq.heappop(self._again)
-                self._send(key, value)
+                _, _, key, value, place = heapq.heappop(self._again)
+                self._send(key, value, **place)
             for producer in self._producers:
                 producer.poll(0)
 
@@ -261,9 +263,18 @@ class Traffic:
         if draws.identities[at] < mix.identified:
             event["event_id"] = f"e{number}"
         value = orjson.dumps(event)
-        self._send(module.encode(), value, producer)
+        key, place = self._route(module)
+        self._send(key, value, producer, **place)
         if "event_id" in event and draws.repeats[at] * mix.identified < mix.repeated:
-            heapq.heappush(self._again, (now + 3.0 * delay, number, module.encode(), value))
+            heapq.heappush(self._again, (now + 3.0 * delay, number, key, value, place))
+
+    def _route(self, module: str) -> tuple[bytes | None, dict[str, int]]:
+        """The key of an event, and the partition where the key does not decide it."""
+        if not self._mix.foreign or self._dice.random() >= self._mix.foreign:
+            return module.encode(), {}
+        other = module_name(self._dice.randrange(self._mix.modules))
+        key = None if other == module or self._dice.random() < 0.5 else other.encode()
+        return key, {"partition": self._dice.randrange(self._partitions)}
 
     def _when(self, kind: float, delay: float) -> int:
         """The event's time, ms."""
@@ -287,9 +298,9 @@ class Traffic:
             kind -= share
         return int(delay * 200)
 
-    def _send(self, key: bytes, value: bytes, producer: Any = None) -> None:
+    def _send(self, key: bytes | None, value: bytes, producer: Any = None, **place: int) -> None:
         headers = self._some_headers()
-        self._produce(producer or self._producers[0], value, key, **({"headers": headers} if headers else {}))
+        self._produce(producer or self._producers[0], value, key, **({"headers": headers} if headers else {}), **place)
 
     def _produce(self, producer: Any, value: bytes | None, key: bytes | None, **more: Any) -> None:
         self._transaction_holds += 1

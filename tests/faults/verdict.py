@@ -9,8 +9,9 @@ from typing import Any
 import orjson
 
 from tests.faults.crew import Application
-from tests.faults.oracle import PERCENTILES, Figures, Key, Letter, Truth, Windows
+from tests.faults.oracle import PERCENTILES, Figures, Key, Letter, Place, Truth, Windows
 from tests.faults.reader import Record, read
+from tests.truth import partition_of
 
 Json = dict[str, Any]
 ERRORS = b"modpulse.errors."
@@ -66,10 +67,12 @@ def judge(application: Application, true: Truth, windows: Windows, *, closed: bo
     findings = Findings()
     servers = application.servers
     _metrics(findings, true, windows, [_json(record) for record in read(servers, application.topic("module_metrics"))])
-    _letters(findings, "late", true.late, read(servers, application.topic("late")), application.input)
-    _letters(findings, "dead", true.dead, read(servers, application.topic("dlq")), application.input)
-    _ledgers(findings, true, read(servers, application.changelog), application.input)
-    _alerts(findings, true, [_json(record) for record in read(servers, application.topic("module_alerts"))])
+    _letters(findings, "late", true.late, read(servers, application.topic("late")))
+    _letters(findings, "dead", true.dead, read(servers, application.topic("dlq")))
+    _ledgers(findings, true, read(servers, application.changelog))
+    forwarded(findings, true, read(servers, application.repartition))
+    if true.ordered:
+        _alerts(findings, true, [_json(record) for record in read(servers, application.topic("module_alerts"))])
     if closed:
         _system(findings, true, [_json(record) for record in read(servers, application.topic("system_metrics"))])
     return findings
@@ -120,7 +123,7 @@ def _metrics(findings: Findings, true: Truth, windows: Windows, records: Iterabl
         else:
             findings.missing_finals += 1
             findings.note(f"{key}: no final")
-    for key in finals.keys() - true.finals.keys():
+    for key in finals.keys() - true.finals.keys() if true.ordered else ():
         findings.wrong += 1
         findings.note(f"{key}: a final that must not be")
 
@@ -154,18 +157,11 @@ def _difference(findings: Findings, record: Json, true: Figures) -> str | None:
     return None
 
 
-def _letters(
-    findings: Findings, name: str, true: Mapping[int, Mapping[int, Letter]], records: Iterable[Record], topic: str
-) -> None:
-    found: Counter[tuple[int, int]] = Counter()
-    wanted = {(partition, offset): letter for partition, letters in true.items() for offset, letter in letters.items()}
+def _letters(findings: Findings, name: str, wanted: Mapping[Place, Letter], records: Iterable[Record]) -> None:
+    found: Counter[Place] = Counter()
     for record in records:
         said = dict(record.headers)
-        if _text(said, "topic") != topic:
-            findings.wrong += 1
-            findings.note(f"{name} letter of another topic")
-            continue
-        place = int(_text(said, "partition")), int(_text(said, "offset"))
+        place = _text(said, "topic"), int(_text(said, "partition")), int(_text(said, "offset"))
         found[place] += 1
         if place in wanted and (difference := _changed(wanted[place], record)) is not None:
             findings.wrong += 1
@@ -177,6 +173,23 @@ def _letters(
     findings.doubled += repeated
     if missing or surplus or repeated:
         findings.note(f"{name} letters: {len(missing)} missing, {len(surplus)} that must not be, {repeated} repeated")
+
+
+def forwarded(findings: Findings, true: Truth, records: list[Record]) -> None:
+    """Every event that had to be forwarded stands once where its module is at home, under its module as key."""
+    found = Counter(record.value for record in records)
+    missing, surplus = true.forwarded - found, found - true.forwarded
+    findings.lost += missing.total()
+    findings.doubled += surplus.total()
+    if missing or surplus:
+        findings.note(
+            f"forwarded: {missing.total()} missing, {surplus.total()} too many, such as {[*missing, *surplus][0]!r}"
+        )
+    for record in records:
+        module = _json(record)["module_id"]
+        if record.key != module.encode() or record.partition != partition_of(module, true.partitions):
+            findings.wrong += 1
+            findings.note(f"forwarded: {module} as {record.key!r} to partition {record.partition}")
 
 
 def _text(headers: Mapping[bytes, bytes | None], name: str) -> str:
@@ -202,23 +215,22 @@ def _same_header(said: tuple[bytes, bytes | None], true: tuple[bytes, bytes | No
     return said[1] == true[1] and (said[0] == true[0] or said[0] in texts)
 
 
-def _ledgers(findings: Findings, true: Truth, changelog: Iterable[Record], topic: str) -> None:
-    last: dict[int, list[int]] = {}
+def _ledgers(findings: Findings, true: Truth, changelog: Iterable[Record]) -> None:
+    last: dict[tuple[str, int], list[int]] = {}
     wrong: set[int] = set()
     for record in changelog:
         if record.key != b"position":
             continue
-        position = orjson.loads(record.value)
-        for columns in position["ledger"].values():
+        for topic, columns in orjson.loads(record.value)["ledger"].items():
+            last[topic, record.partition] = columns
             if columns[0] != sum(columns[1:]):
                 wrong.add(record.partition)
                 findings.note(f"partition {record.partition}: a ledger that does not balance, {columns}")
-        last[record.partition] = position["ledger"].get(topic, [0] * 7)
-    for partition, columns in true.ledgers.items():
-        said = last.get(partition, [0] * 7)
+    for (topic, partition), columns in true.ledgers.items():
+        said = last.get((topic, partition), [0] * 7)
         if said != columns:
             wrong.add(partition)
-            findings.note(f"partition {partition}: ledger {said}, truly {columns}")
+            findings.note(f"{topic}/{partition}: ledger {said}, truly {columns}")
             findings.doubled += max(said[0] - columns[0], 0)
     findings.ledger += len(wrong)
 

@@ -17,6 +17,7 @@ from pipeline.module_core import ModuleCore
 from pipeline.outputs import Cut, Emitted, Forwarded, Rejected, total_ledger
 from schemas.metrics import ModuleMetrics
 from schemas.state import POSITION_KEY, Ledger, pack_position
+from tests.profiles import in_proportion
 
 START_MS = 999_999_960_000  # a multiple of every window size the tests use
 NOW_MS = START_MS + 3_600_000
@@ -26,11 +27,9 @@ _decode = msgspec.json.Decoder(ModuleMetrics).decode
 
 
 def fixed(examples: int) -> settings:
-    """The same examples in every run, on any machine."""
+    """The same examples in every run, on any machine; in `make fuzz` others, and in proportion more (`tests.profiles`)."""
     return settings(
-        derandomize=True,
-        deadline=None,
-        max_examples=examples,
+        max_examples=in_proportion(examples),
         suppress_health_check=[HealthCheck.too_slow],
         report_multiple_bugs=False,
     )

@@ -7,7 +7,15 @@ import orjson
 import pytest
 
 from pipeline.native import load_native
-from schemas.errors import BrokerUnavailable, ConfigError, StateLost, TaskFenced
+from schemas.errors import (
+    BrokerUnavailable,
+    ConfigError,
+    InputRewound,
+    RecordRefused,
+    StateIncompatible,
+    StateLost,
+    TaskFenced,
+)
 from tests.unit.command import Run
 from topology.cli import exit_code
 
@@ -44,8 +52,8 @@ def test_help_imports_neither_the_broker_client_nor_the_settings() -> None:
 
 
 def test_errors_have_the_contracts_exit_codes() -> None:
-    codes = [exit_code(kind("x")) for kind in (ConfigError, BrokerUnavailable, StateLost, TaskFenced)]
-    assert codes == [2, 3, 1, 1]
+    kinds = (ConfigError, StateLost, StateIncompatible, InputRewound, BrokerUnavailable, TaskFenced, RecordRefused)
+    assert [exit_code(kind("x")) for kind in kinds] == [2, 2, 2, 2, 3, 1, 1]
 
 
 def test_a_wrong_setting_ends_with_2_and_one_line(run: Run) -> None:

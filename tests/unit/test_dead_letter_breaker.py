@@ -15,6 +15,7 @@ from topology.dead_letter_watch import DeadLetterWatch
 from topology.instruments import METRICS, Instruments
 from topology.settings import load_settings
 from topology.settings.units import parse_ratio_or_off
+from topology.supervisor.metrics import SUPERVISOR_METRICS
 
 RULES = Path(__file__).resolve().parents[2] / "deploy" / "prometheus-alerts.yml"
 CONFIG = BreakerConfig(alert_ratio=0.05, stop_ratio=0.5, window_ms=60_000, min_records=1_000)
@@ -179,13 +180,14 @@ def test_the_alert_rules_have_the_shape_prometheus_wants() -> None:
 
 
 def test_the_alert_rules_speak_of_metrics_and_labels_that_exist() -> None:
+    known = {name: metric.labels for name, metric in METRICS.items()} | dict.fromkeys(SUPERVISOR_METRICS, ("worker",))
     for rule in rules():
         expression = rule["expr"]
         named = re.findall(r"\bmodpulse_\w+", expression)
         assert named
-        assert set(named) <= set(METRICS)
+        assert set(named) <= set(known)
         assert expression.count("(") == expression.count(")")
-        labels = {label for name in named for label in METRICS[name].labels} | {"instance", "job"}
+        labels = {label for name in named for label in known[name]} | {"instance", "job", "worker"}
         used = re.findall(r"(\w+)\s*(?:=~|!~|!=|=)\s*\"", expression)
         used += [label.strip() for group in re.findall(r"\bby \(([^)]*)\)", expression) for label in group.split(",")]
         used += re.findall(r"\$labels\.(\w+)", " ".join(rule["annotations"].values()))

@@ -27,6 +27,8 @@ from topology.cli import app
 from topology.instruments import METRICS
 from topology.settings import Settings, environment_names, load_settings, setting_names
 from topology.settings.names import CONFIG_VARIABLE
+from topology.settings.service_links import is_service_link
+from topology.supervisor.metrics import SUPERVISOR_METRICS
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -115,12 +117,14 @@ def test_every_command_mentioned_exists(page: Path) -> None:
 @each_page
 def test_every_environment_name_mentioned_is_a_setting(page: Path) -> None:
     found = set(re.findall(r"MODPULSE_[A-Z0-9_]*", page.read_text("utf-8")))
-    assert found - set(environment_names()) - {CONFIG_VARIABLE, "MODPULSE_"} == set()
+    settings = {*environment_names(), CONFIG_VARIABLE, "MODPULSE_"}
+    assert {name for name in found - settings if not is_service_link(name)} == set()
 
 
 @each_page
 def test_every_metric_mentioned_exists(page: Path) -> None:
-    assert set(re.findall(r"\bmodpulse_[a-z_]+", page.read_text("utf-8"))) <= set(METRICS)
+    found = set(re.findall(r"\bmodpulse_[a-z_]+", page.read_text("utf-8")))
+    assert found <= {*METRICS, *SUPERVISOR_METRICS}
 
 
 @each_page

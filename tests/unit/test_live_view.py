@@ -106,6 +106,22 @@ def test_an_alert_is_shown_until_it_resolves_and_again_in_its_next_life() -> Non
     assert view.rows()[0].alerts == ("Errors",)
 
 
+def test_a_record_from_before_an_alerts_end_that_comes_late_does_not_bring_it_back() -> None:
+    view = view_of(metrics("m"), alert("m", "resolved", 3), alert("m", "firing", 2))
+    assert view.rows()[0].alerts == ()
+
+
+def test_alerts_that_ended_take_no_memory_for_ever() -> None:
+    view = LiveView("1m")
+    for number in range(30_000):
+        view.take(alert(f"m{number}", "firing", 1))
+        view.take(alert(f"m{number}", "resolved", 2))
+    view.take(alert("last", "firing", 1))
+    assert [one.module_id for one in view.firing] == ["last"]
+    assert len(view._alerts) == 1
+    assert len(view._ended) <= 10_000
+
+
 def test_a_module_that_was_silent_for_long_leaves_unless_it_has_an_alert() -> None:
     view = view_of(metrics("gone"), metrics("alerted"), alert("alerted", "firing"), metrics("now", 100))
     assert [row.module_id for row in view.rows()] == ["now", "alerted"]

@@ -8,7 +8,7 @@ import orjson
 import pytest
 import structlog
 
-from topology.logs import safe_text, setup_logs
+from topology.logs import Chatter, safe_text, setup_logs
 from topology.settings.sections import LogSettings
 
 HOSTILE = "a\x1b[2Jb\r\nc\u202egnp\u2069\u200bd\x85e\x00\ud800"
@@ -107,3 +107,23 @@ def test_a_traceback_stays_readable_and_harmless() -> None:
         assert exception.startswith("Traceback")
         assert "\x1b" not in exception
         assert "\u202e" not in exception
+
+
+@pytest.mark.parametrize("step_s", [-3_600, 0, 3_600])
+def test_how_often_a_library_repeats_itself_does_not_depend_on_the_wall_clock(step_s: int) -> None:
+    now = 0.0
+    chatter = Chatter(every_s=10.0, clock=lambda: now)
+
+    def said(at: float, created: float) -> str | None:
+        nonlocal now
+        now = at
+        record = logging.makeLogRecord(
+            {"name": "aiokafka", "msg": f"cannot connect to 10.0.0.{at:.0f}", "created": created}
+        )
+        return record.getMessage() if chatter.filter(record) else None
+
+    assert said(0.0, 1_700_000_000.0) == "cannot connect to 10.0.0.0"
+    # The wall clock steps here.
+    assert said(1.0, 1_700_000_001.0 + step_s) is None
+    assert said(9.0, 1_700_000_009.0 + step_s) is None
+    assert said(10.0, 1_700_000_010.0 + step_s) == "cannot connect to 10.0.0.10 (2 more like this)"

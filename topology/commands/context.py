@@ -44,6 +44,8 @@ def settings_of(ctx: typer.Context, overrides: Mapping[str, object] | None = Non
     Raises:
         ConfigError: a setting is wrong.
     """
+    import structlog
+
     from topology.logs import setup_logs
     from topology.settings import load_settings
 
@@ -51,6 +53,15 @@ def settings_of(ctx: typer.Context, overrides: Mapping[str, object] | None = Non
     options = root if isinstance(root, GlobalOptions) else GlobalOptions()
     settings = load_settings(options.config, {**options.overrides, **(overrides or {})})
     setup_logs(settings.log)
+    log = structlog.get_logger("settings")
+    if settings.remarks.ignored_variables:
+        log.info(
+            "ignored: variables that Kubernetes makes for Services of this namespace",
+            variables=settings.remarks.ignored_variables,
+            remedy="`enableServiceLinks: false` in the pod's spec leaves them out",
+        )
+    for warning in settings.remarks.warnings:
+        log.warning(warning)
     return settings
 
 

@@ -21,6 +21,8 @@ from topology.settings.names import (
     file_names,
     setting_names,
 )
+from topology.settings.service_links import is_service_link
+from topology.settings.trust import distrust_of
 
 DEFAULT_FILE = "modpulse.toml"
 
@@ -34,12 +36,16 @@ class Layer:
         where: how to name it in a message, for example the file's path.
         values: dotted name -> raw value.
         problems: one line for each name that is no setting.
+        ignored: names that were left out because others than us made them.
+        distrust: why the source may be somebody else's, where nobody named it.
     """
 
     origin: Origin
     where: str
     values: dict[str, Any] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
+    distrust: str | None = None
 
 
 def flag_layer(overrides: Mapping[str, object]) -> Layer:
@@ -56,7 +62,7 @@ def flag_layer(overrides: Mapping[str, object]) -> Layer:
 
 
 def env_layer(environ: Mapping[str, str]) -> Layer:
-    """Every variable that starts with MODPULSE_, except the one that names the file."""
+    """Every variable that starts with MODPULSE_, except the one that names the file and Kubernetes' service links."""
     layer = Layer("env", "the environment")
     known = environment_names()
     for variable, value in sorted(environ.items()):
@@ -64,6 +70,8 @@ def env_layer(environ: Mapping[str, str]) -> Layer:
             continue
         if name := known.get(variable):
             layer.values[name] = value
+        elif is_service_link(variable):
+            layer.ignored.append(variable)
         else:
             hint = did_you_mean(variable, [*known, CONFIG_VARIABLE])
             layer.problems.append(f"{variable} (environment) is no setting{hint}")
@@ -83,14 +91,18 @@ def file_layer(config: Path | None, environ: Mapping[str, str]) -> Layer:
         path, asked_by = Path(DEFAULT_FILE), ""
         if not path.exists():
             return Layer("file", "")
+    distrust = None
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            if not asked_by:
+                distrust = distrust_of(path, file.fileno())
+            document = tomllib.loads(file.read().decode("utf-8"))
     except OSError as error:
         remedy = f"correct {asked_by}" if asked_by else "make it readable, or remove it"
         raise ConfigError(f"cannot read the configuration file {path} ({error.strerror}); {remedy}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"the configuration file {path} is not TOML: {error}; correct that line") from error
-    layer = Layer("file", str(path))
+    layer = Layer("file", str(path), distrust=distrust)
     _read_table(document, "", layer)
     return layer
 

@@ -15,8 +15,9 @@ from pydantic_core import ErrorDetails
 from schemas.errors import ConfigError
 from topology.settings.health import HealthChange, ThresholdChange
 from topology.settings.layers import Layer, env_layer, file_layer, flag_layer
-from topology.settings.model import Settings
-from topology.settings.names import ALTERNATIVES, did_you_mean, env_name, is_secret, setting_names
+from topology.settings.model import Origin, Remarks, Settings
+from topology.settings.names import ALTERNATIVES, CONFIG_VARIABLE, did_you_mean, env_name, is_secret, setting_names
+from topology.settings.trust import betrayed
 
 _ADVICE = {
     "literal_error": "is not one of {expected}; choose one of them",
@@ -56,9 +57,11 @@ def load_settings(
     layers = (file_layer(config, environ), env_layer(environ), flag_layer(overrides or {}))
     values, sources = _merge(layers)
     problems = [problem for layer in reversed(layers) for problem in layer.problems]
+    origins = {name: layer.origin for name, layer in sources.items()}
+    problems += [_betrayal(layer, origins) for layer in layers if layer.distrust and all(betrayed(origins))]
     settings = None
     try:
-        settings = Settings.from_layers(_nested(values), {name: layer.origin for name, layer in sources.items()})
+        settings = Settings.from_layers(_nested(values), origins, _remarks(layers))
     except ValidationError as error:
         for detail in error.errors(include_url=False):
             problems += _describe(detail, values, sources)
@@ -66,6 +69,34 @@ def load_settings(
         # Outside the except block: the validation error it came from holds the raw values, secrets included.
         raise ConfigError(_as_text(problems))
     return settings
+
+
+def _betrayal(layer: Layer, origins: Mapping[str, Origin]) -> str:
+    """Why a file that may be somebody else's is refused."""
+    secrets, destinations = betrayed(origins)
+    return (
+        f"{layer.where} of the working directory sets {', '.join(destinations)}, and {layer.distrust}; {', '.join(secrets)}"
+        f" ({origins[secrets[0]]}) would go where it says. {_way_out(layer)}"
+    )
+
+
+def _way_out(layer: Layer) -> str:
+    return (
+        f"If it is yours, name it (--config {layer.where}, or {CONFIG_VARIABLE}) or take it over (chown, chmod go-w);"
+        " else remove it"
+    )
+
+
+def _remarks(layers: tuple[Layer, ...]) -> Remarks:
+    """What is no mistake and should be known."""
+    return Remarks(
+        ignored_variables=tuple(name for layer in layers for name in layer.ignored),
+        warnings=tuple(
+            f"{layer.where} of the working directory is read, though {layer.distrust}. {_way_out(layer)}"
+            for layer in layers
+            if layer.distrust
+        ),
+    )
 
 
 def _merge(layers: tuple[Layer, ...]) -> tuple[dict[str, Any], dict[str, Layer]]:

@@ -1,6 +1,7 @@
 """The whole configuration as one frozen value, and what the core is told of it."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, PrivateAttr, model_validator
@@ -36,6 +37,19 @@ def _application_id(value: str) -> str:
     return value
 
 
+@dataclass(frozen=True, slots=True)
+class Remarks:
+    """What was met while settings were read: no mistakes, but worth a line in the log.
+
+    Attributes:
+        ignored_variables: environment names that begin with our prefix and are Kubernetes' service links.
+        warnings: sentences with the remedy.
+    """
+
+    ignored_variables: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
 class Settings(BaseSettings):
     """Every setting, with its default. `load_settings` builds it from flags, environment and file.
 
@@ -67,6 +81,7 @@ class Settings(BaseSettings):
     storage: StorageSettings = StorageSettings()
 
     _origins: Mapping[str, Origin] = PrivateAttr(default_factory=dict)
+    _remarks: Remarks = PrivateAttr(default=Remarks())
 
     @classmethod
     def settings_customise_sources(
@@ -81,10 +96,11 @@ class Settings(BaseSettings):
         return (init_settings,)
 
     @classmethod
-    def from_layers(cls, values: dict[str, Any], origins: Mapping[str, Origin]) -> Self:
+    def from_layers(cls, values: dict[str, Any], origins: Mapping[str, Origin], remarks: Remarks) -> Self:
         """The settings of these nested values; `origins` says per dotted name which layer gave it."""
         settings = cls(**values)
         settings._origins = dict(origins)
+        settings._remarks = remarks
         return settings
 
     @model_validator(mode="after")
@@ -109,6 +125,11 @@ class Settings(BaseSettings):
     def origin(self, name: str) -> Origin:
         """Which layer gave the setting of this dotted name."""
         return self._origins.get(name, "default")
+
+    @property
+    def remarks(self) -> Remarks:
+        """What was met while they were read."""
+        return self._remarks
 
     def core(self) -> CoreConfig:
         """What the core of one task is told."""

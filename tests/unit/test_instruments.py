@@ -1,0 +1,133 @@
+"""The worker's metrics: a counter says what was done here, by this process, since the task opened."""
+
+import pytest
+from prometheus_client import generate_latest
+
+from pipeline.config import CoreConfig
+from pipeline.module_core import ModuleCore
+from pipeline.system.core import SystemCore
+from pipeline.task_core import TaskCore
+from schemas.export import REASONS
+from schemas.state import Ledger
+from tests.property.kit import NOW_MS, START_MS, Event, batch_of
+from tests.scrapes import Increases, series_of
+from topology.instruments import METRICS, Instruments
+
+SOURCES = ("events", "repartition")
+OUTCOMES = Ledger.__struct_fields__
+
+
+class Here:
+    """A task in one process: what is fed to it is flushed at once."""
+
+    def __init__(self, instruments: Instruments, core: ModuleCore) -> None:
+        self._instruments = instruments
+        self.core = core
+        instruments.opened("0", SOURCES, core)
+
+    def feed(self, good: int, bad: int = 0) -> None:
+        first = self.core.offsets.get("events", 0)
+        values = [Event("m", START_MS + n).value for n in range(good)] + [b"{"] * bad
+        self.core.apply(batch_of(values, [b"m"] * len(values), first=first), NOW_MS)
+        self.flush()
+
+    def flush(self) -> None:
+        self._instruments.flushed("0", self.core, self.core.cut(NOW_MS), 0.01)
+
+
+def page(instruments: Instruments) -> str:
+    return generate_latest(instruments.registry).decode()
+
+
+def counters(instruments: Instruments, task: str) -> dict[str, float]:
+    """The sum of each counter over the series of a task, those of a histogram's observations among them."""
+    names = {name for name, metric in METRICS.items() if metric.kind == "counter"} | {"modpulse_flush_seconds_count"}
+    found: dict[str, float] = {}
+    for (name, labels), value in series_of(page(instruments)).items():
+        if name in names and ("task", task) in labels:
+            found[name] = found.get(name, 0.0) + value
+    return found
+
+
+def test_a_task_that_comes_back_does_not_count_again_what_it_counted_before() -> None:
+    instruments, increases = Instruments(), Increases()
+    here = Here(instruments, ModuleCore(CoreConfig()))
+    increases.take(page(instruments))
+    here.feed(90, bad=10)
+    increases.take(page(instruments))
+    instruments.forget("0")
+    increases.take(page(instruments))
+    # Another process took 1,000 records in between: the ledger that comes back holds them.
+    core = here.core
+    core.ledgers["events"].consumed += 1_000
+    core.ledgers["events"].applied += 1_000
+    here = Here(instruments, core)
+    increases.take(page(instruments))
+    here.feed(5)
+    increases.take(page(instruments))
+    risen = [increases.of("modpulse_records_total", task="0", outcome=outcome) for outcome in OUTCOMES]
+    assert dict(zip(OUTCOMES, risen, strict=True)) == dict.fromkeys(OUTCOMES, 0) | {
+        "consumed": 105,
+        "applied": 95,
+        "invalid": 10,
+    }
+    assert increases.of("modpulse_rejected_records_total", task="0") == 10
+
+
+def test_the_ledger_gauge_says_what_the_newest_position_says() -> None:
+    instruments = Instruments()
+    core = ModuleCore(CoreConfig())
+    core.ledgers["events"] = Ledger(consumed=1_000, applied=990, late=10)
+    here = Here(instruments, core)
+    assert _ledger(instruments) == [1_000, 990, 10, 0, 0, 0, 0]
+    here.feed(5)
+    assert _ledger(instruments) == [1_005, 995, 10, 0, 0, 0, 0]
+
+
+def _ledger(instruments: Instruments) -> list[float | None]:
+    value = instruments.registry.get_sample_value
+    return [value("modpulse_ledger_records", {"task": "0", "topic": "events", "outcome": o}) for o in OUTCOMES]
+
+
+@pytest.mark.parametrize(("core", "system"), [(ModuleCore(CoreConfig()), False), (SystemCore(CoreConfig()), True)])
+def test_every_counter_of_a_task_exists_at_zero_before_its_first_record(core: TaskCore, system: bool) -> None:
+    instruments = Instruments()
+    instruments.opened("0", SOURCES, core)
+    own = {name for name, metric in METRICS.items() if metric.kind == "counter" and "task" in metric.labels}
+    of_modules = {
+        "modpulse_rejected_records_total",
+        "modpulse_overflowed_events_total",
+        "modpulse_unremembered_ids_total",
+        "modpulse_one_by_one_records_total",
+    }
+    of_system = {"modpulse_dropped_system_windows_total", "modpulse_ignored_partials_total"}
+    # Rules may be a thousand, and most never fail: theirs begin with the first failure.
+    wanted = own - (of_modules if system else of_system) - {"modpulse_rule_failures_total"}
+    assert counters(instruments, "0") == dict.fromkeys(wanted | {"modpulse_flush_seconds_count"}, 0.0)
+    found = series_of(page(instruments))
+    for topic in SOURCES:
+        for outcome in OUTCOMES:
+            labels = frozenset({"task": "0", "topic": topic, "outcome": outcome}.items())
+            assert found["modpulse_records_total", labels] == 0
+    reasons = {dict(labels)["reason"] for name, labels in found if name == "modpulse_rejected_records_total"}
+    assert reasons == (set() if system else set(REASONS))
+
+
+def test_nothing_is_left_of_a_task_that_was_given_up_and_nothing_comes_after_it() -> None:
+    instruments = Instruments()
+    here, other = Here(instruments, ModuleCore(CoreConfig())), SystemCore(CoreConfig())
+    instruments.opened("system", ("partials",), other)
+    here.feed(3)
+    instruments.restored("0", 10, 0.1)
+    instruments.lag("0", "events", 7)
+    instruments.forget("0")
+    # A flush or a look at the broker that was under way may end after the task was given up.
+    here.flush()
+    instruments.lag("0", "events", 7)
+    instruments.flushed_early("0")
+    instruments.dead_letters("0", 0.5, too_many=True)
+    with instruments.processing("0"):
+        pass
+    left = [series for series in series_of(page(instruments)) if ("task", "0") in series[1]]
+    assert left == []
+    assert counters(instruments, "system")["modpulse_records_total"] == 0
