@@ -21,10 +21,13 @@ UNREACHABLE = KafkaConnectionError("Unable to bootstrap from [('127.0.0.1', 9092
 @pytest.fixture(autouse=True)
 def _nothing_noted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     fresh, client = open_files._Refusals(), logging.getLogger("aiokafka")
+    own = open_files._refusals
     monkeypatch.setattr(open_files, "_refusals", fresh)
+    client.removeFilter(own)  # what a test logs must not be noted for the tests after it
     client.addFilter(fresh)
     yield
     client.removeFilter(fresh)
+    client.addFilter(own)
 
 
 def refused(number: int) -> OSError:
