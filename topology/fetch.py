@@ -192,6 +192,9 @@ class _SpanRecords(fetcher_module.PartitionRecords):  # type: ignore[misc]
 
     def take_batches(self) -> list[Any]:
         """All batches that hold records of ours; moves `next_fetch_offset` behind the last batch."""
+        # aiokafka's iterator refers to this object, and this object to it: the fetch would live until the garbage collector
+        # finds the two, which for a backlog of uncompressed events was after 600 MiB.
+        self._records_iterator = None
         taken: list[Any] = []
         batches = self._records
         while batches.has_next():
