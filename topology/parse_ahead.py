@@ -95,7 +95,7 @@ class ParseAhead:
     def _parse(self, loop: asyncio.AbstractEventLoop, spans: Iterable[tuple[TP, Span, Iterator[Piece]]]) -> None:
         for partition, span, pieces in spans:
             for piece in pieces:
-                size_bytes = piece.records.nbytes
+                size_bytes = piece.nbytes
                 with self._room:
                     if self._closed:
                         return

@@ -23,6 +23,10 @@ from schemas.errors import PoisonRecord
 from schemas.events import MAX_GAUGE, ModuleLogEvent
 from schemas.state import Ledger
 
+# Headers of a forwarded record; of those that come twice the last counts, for a sender may have written one, too.
+FORWARDED_FROM = "modpulse.forwarded.from"
+FORWARDED_TIMESTAMP = "modpulse.forwarded.timestamp"
+_INTEGER = re.compile(rb"-?\d{1,19}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _Rfc3339 = Annotated[datetime, msgspec.Meta(tz=True)]
 _RFC3339 = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE)
@@ -87,6 +91,9 @@ class Ingest:
         Returns:
             Columns, in offset order, or None when no event is left.
         """
+        if batch.whole:
+            _set_aside(batch, ledger, outbox)
+            return None
         ledger.consumed += len(batch)
         plain = None if self._plain is None else self._plain.columns(batch, now_ms)
         if plain is None:
@@ -278,25 +285,55 @@ class Ingest:
         return hashes
 
 
+def _set_aside(batch: RecordBatch, ledger: Ledger, outbox: Outbox) -> None:
+    """One letter for each entry that stands for a batch; all its records count as invalid."""
+    for index, whole in enumerate(batch.whole):
+        outbox.reject(
+            Rejected(
+                whole.reason,
+                whole.message,
+                batch.topic,
+                batch.partition,
+                whole.first_offset,
+                batch.timestamps[index],
+                None,
+                batch.values[index],
+                (),
+                whole,
+            )
+        )
+        ledger.consumed += whole.records
+        ledger.invalid += whole.records
+
+
 def rejected(batch: RecordBatch, index: int, why: PoisonRecord) -> Rejected:
     """The late or dead letter of one record of a batch."""
+    headers = batch.headers[index]
+    stamp = batch.timestamps[index]
     return Rejected(
         why.reason,
         why.message,
         batch.topic,
         batch.partition,
         batch.offsets[index],
-        batch.timestamps[index],
+        _first_timestamp(headers, stamp) if batch.forwarded else stamp,
         batch.keys[index],
         batch.values[index],
-        batch.headers[index],
+        headers,
     )
 
 
 def _trace(batch: RecordBatch, index: int) -> tuple[Header, ...]:
-    """The record's own headers and where it came from, so that a later dead letter can still be traced."""
+    """The record's own headers, where it came from and when it was written there, so that a later letter can tell."""
     origin = f"{batch.topic}/{batch.partition}/{batch.offsets[index]}".encode()
-    return (*batch.headers[index], ("modpulse.forwarded.from", origin))
+    stamp = b"%d" % batch.timestamps[index]
+    return (*batch.headers[index], (FORWARDED_FROM, origin), (FORWARDED_TIMESTAMP, stamp))
+
+
+def _first_timestamp(headers: Sequence[Header], stamp: int) -> int:
+    """When a record that was forwarded had been written to the input; its own timestamp is that of the second hop."""
+    said = next((value for name, value in reversed(headers) if name == FORWARDED_TIMESTAMP), None)
+    return int(said) if said is not None and _INTEGER.fullmatch(said) else stamp
 
 
 def _keep(rows: _Rows, keep: list[int]) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from aiokafka.errors import ConsumerStoppedError, CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
-from aiokafka.record.memory_records import MemoryRecords
 from faust.types import TP
 
 from pipeline.config import CoreConfig
@@ -18,7 +17,8 @@ from tests.integration.kit import T0, event
 from topology.fetch import Piece, Span
 from topology.instruments import Instruments
 from topology.kafka_client import client_options
-from topology.record_batch import RecordObjects
+from topology.record_batch import WireBatches
+from topology.record_objects import RecordObjects
 from topology.settings import Settings
 from topology.task import Task, TaskSpec
 from topology.transport import BatchConsumer, _Thread
@@ -38,8 +38,8 @@ def stored_batch(offsets: range) -> bytes:
 
 
 def batches(*ranges: range) -> list[Any]:
-    """The same, as aiokafka reads it."""
-    return [MemoryRecords(stored_batch(offsets)).next_batch() for offsets in ranges]
+    """The same, as they are fetched."""
+    return [WireBatches(stored_batch(offsets)).next_batch() for offsets in ranges]
 
 
 def span_of(*offsets: int) -> Span:
@@ -97,7 +97,7 @@ class FakeListener:
 
 def consumer_of(thread: FakeThread, listener: FakeListener) -> Any:
     consumer: Any = BatchConsumer.__new__(BatchConsumer)
-    consumer.transport = SimpleNamespace(listener=listener, scanners={})
+    consumer.transport = SimpleNamespace(listener=listener, scanners={}, refuse_above={})
     BatchConsumer.__post_init__(consumer)
     consumer._thread = thread
     return consumer
@@ -304,6 +304,6 @@ def test_a_corrupt_batch_is_noticed() -> None:
     (whole,) = batches(range(5))
     stored = bytearray(stored_batch(range(5, 6)))
     stored[-3] ^= 1
-    broken = MemoryRecords(bytes(stored)).next_batch()
+    broken = WireBatches(bytes(stored)).next_batch()
     with pytest.raises(CorruptRecordException, match="CRC"):
         list(Span(0, 6, [whole, broken]).pieces(1))
