@@ -1,39 +1,44 @@
 """The dead-letter and late topics as their readers see them: every committed letter, why it is there, where it came from.
 
 Partition by partition from the beginning to the end as it was when asked, one fetch in memory at a time, so neither the size
-of the topic nor who writes to it meanwhile matters. Records without our headers (anybody may write to a topic) are letters of
-reason `unknown`; nothing here changes a topic.
+of the topic nor who writes to it meanwhile matters. It is read as the worker reads its input, so no record can end it. Records
+without our headers (anybody may write to a topic) are letters of reason `unknown`; nothing here changes a topic.
 """
 
 import heapq
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
+from pipeline.native import load_native
 from pipeline.outputs import Header
 from schemas.errors import BrokerUnavailable
 from schemas.export import REASONS
 from topology.existing_topics import require_topics
-from topology.kafka_client import broker_errors
-from topology.live_feed import read_committed_consumer
+from topology.fetch import SpanConsumer
+from topology.kafka_client import broker_errors, client_options
+from topology.letters import ERROR_HEADERS
 from topology.progress import Progress
 from topology.settings import Settings
+from topology.span import Piece, Span
 
-ERROR_HEADERS = "modpulse.errors."
 UNKNOWN = "unknown"
 DEAD_REASONS = tuple(reason for reason in REASONS if reason != "late")
 
 _FETCH_WAIT_MS = 500
-_FETCH_RECORDS = 2_000
+_PIECE_RECORDS = 2_000
+# What one batch of letters may take when parsed; ours hold a single letter when they are large.
+_BATCH_BYTES = 64 << 20
 _STALL_TIMEOUT_S = 60.0
 # Header texts are whatever the writer of the record chose: what is kept of them is bounded.
 _MAX_MESSAGE_CHARS = 1_000
 _MAX_ORIGINS = 1_000
+_SHOWN_BYTES = 1_000
 _OTHER_ORIGINS = "(others)"
 
 
@@ -47,18 +52,28 @@ class Origin:
     timestamp_ms: int
 
 
+class BatchPlace(NamedTuple):
+    """Which records of its origin a letter stands for, when it stands for a whole batch."""
+
+    first_offset: int
+    last_offset: int
+    records: int
+
+
 @dataclass(frozen=True, slots=True)
 class Letter:
     """One late or dead letter.
 
     Attributes:
         topic, partition, offset: where the letter itself is.
-        timestamp_ms: the Kafka timestamp, which is that of the record behind it.
+        timestamp_ms: when it was written.
         key, value, headers: as they are on the topic.
         reason: one of the contract's reasons, or `unknown`.
         message: what is wrong with it, for people.
         origin: None where the headers do not say.
-        truncated: whether the value is only the beginning of what came in.
+        truncated: which parts are only the beginning of what came in, and how many bytes they had; empty when it is whole.
+        batch: what it stands for, when that is not one record.
+        key_bytes, value_bytes: how large both are on the topic.
     """
 
     topic: str
@@ -71,7 +86,10 @@ class Letter:
     reason: str
     message: str
     origin: Origin | None
-    truncated: bool
+    truncated: str = ""
+    batch: BatchPlace | None = None
+    key_bytes: int = 0
+    value_bytes: int = 0
 
     @property
     def own_headers(self) -> tuple[Header, ...]:
@@ -81,30 +99,54 @@ class Letter:
     @property
     def size_bytes(self) -> int:
         """Key and value."""
-        return len(self.key or b"") + len(self.value or b"")
+        return self.key_bytes + self.value_bytes
+
+    @property
+    def beginning(self) -> "Letter":
+        """What is worth being kept of it to be shown: many large letters must not fill the memory."""
+        key, value = (self.key or b"")[:_SHOWN_BYTES], (self.value or b"")[:_SHOWN_BYTES]
+        return replace(self, key=self.key and key, value=self.value and value, headers=())
 
 
-def letter_of(topic: str, partition: int, record: Any) -> Letter:
-    """A fetched record as a letter. Of headers that come twice the last counts: the worker's follow the sender's."""
-    headers = tuple((name, value) for name, value in record.headers)
-    said = {name[len(ERROR_HEADERS) :]: value or b"" for name, value in headers if name.startswith(ERROR_HEADERS)}
+def letter_of(
+    place: tuple[str, int, int], timestamp_ms: int, key: bytes | None, value: bytes | None, headers: Sequence[Header]
+) -> Letter:
+    """A record at a topic, partition and offset as a letter.
+
+    Of headers that come twice the last counts: the worker's follow the sender's.
+    """
+    said = {name[len(ERROR_HEADERS) :]: text or b"" for name, text in headers if name.startswith(ERROR_HEADERS)}
     reason = _text(said.get("reason", b""))
     return Letter(
-        topic,
-        partition,
-        record.offset,
-        record.timestamp,
-        record.key,
-        record.value,
-        headers,
+        *place,
+        timestamp_ms,
+        key,
+        value,
+        tuple(headers),
         reason if reason in REASONS else UNKNOWN,
         _text(said.get("message", b""))[:_MAX_MESSAGE_CHARS],
         _origin(said),
-        "truncated" in said,
+        (_text(said["truncated"])[:_MAX_MESSAGE_CHARS] or "?") if "truncated" in said else "",
+        _batch(said),
+        len(key or b""),
+        len(value or b""),
     )
 
 
-def _origin(said: dict[str, bytes]) -> Origin | None:
+def letters_of(topic: str, partition: int, piece: Piece) -> Iterator[Letter]:
+    """The records of a piece as letters; a batch that cannot be read is one, of reason `unknown`."""
+    records = piece.records
+    for index, (offset, key, value) in enumerate(zip(piece.offsets, piece.keys, piece.values, strict=True)):
+        letter = letter_of((topic, partition, offset), records.timestamps[index], key, value, records.headers[index])
+        yield replace(letter, message=records.whole[index].message) if records.whole else letter
+
+
+def _batch(said: Mapping[str, bytes]) -> BatchPlace | None:
+    first, last, records = (_number(said.get(name, b"")) for name in ("first_offset", "last_offset", "records"))
+    return None if first is None or last is None or records is None else BatchPlace(first, last, records)
+
+
+def _origin(said: Mapping[str, bytes]) -> Origin | None:
     topic = _text(said.get("topic", b""))
     numbers = [_number(said.get(name, b"")) for name in ("partition", "offset", "timestamp")]
     partition, offset, timestamp_ms = numbers
@@ -129,7 +171,7 @@ class LetterFilter:
 
     Attributes:
         reasons: any of these.
-        since_ms: not older than this.
+        since_ms: not written before this.
         key: the record key, byte for byte.
     """
 
@@ -170,7 +212,7 @@ class Overview:
         origin = UNKNOWN if letter.origin is None else letter.origin.topic
         known = origin in self.origins or len(self.origins) < _MAX_ORIGINS
         self.origins[origin if known else _OTHER_ORIGINS] += 1
-        entry = (letter.timestamp_ms, self.letters, letter)
+        entry = (letter.timestamp_ms, self.letters, letter.beginning)
         if len(self._newest) < self.keep:
             heapq.heappush(self._newest, entry)
         elif self.keep:
@@ -190,11 +232,10 @@ class LetterReader:
         read: records read so far.
     """
 
-    def __init__(
-        self, consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition], begins: dict[int, int]
-    ) -> None:
+    def __init__(self, consumer: SpanConsumer, partitions: Sequence[TopicPartition], begins: dict[int, int]) -> None:
         self._consumer = consumer
         self._partitions = partitions
+        self._native = load_native()
         self.begins = begins
         self.read = 0
 
@@ -216,11 +257,13 @@ class LetterReader:
         consumer.seek(partition, self.begins[partition.partition])
         progress = time.monotonic()
         while (position := await consumer.position(partition)) < end:
-            found = await consumer.getmany(partition, timeout_ms=_FETCH_WAIT_MS, max_records=_FETCH_RECORDS)
-            for record in found.get(partition, ()):
-                if record.offset >= end:
-                    return
-                yield letter_of(partition.topic, partition.partition, record)
+            found: dict[TopicPartition, list[Span]] = await consumer.getmany(partition, timeout_ms=_FETCH_WAIT_MS)
+            for span in found.get(partition, ()):
+                for piece in span.pieces(_PIECE_RECORDS, self._native, refuse_above=_BATCH_BYTES):
+                    for letter in letters_of(partition.topic, partition.partition, piece):
+                        if letter.offset >= end:
+                            return
+                        yield letter
             # Markers of transactions move the position too, without a record.
             if await consumer.position(partition) > position:
                 progress = time.monotonic()
@@ -241,7 +284,13 @@ async def letter_reader(settings: Settings, topic: str) -> AsyncIterator[LetterR
     count = (await require_topics(settings, [topic]))[topic]
     partitions = [TopicPartition(topic, number) for number in range(count)]
     async with broker_errors(settings):
-        consumer = read_committed_consumer(settings)
+        consumer = SpanConsumer(
+            **client_options(settings),
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            fetch_max_wait_ms=_FETCH_WAIT_MS,
+        )
         try:
             await consumer.start()
             begins = await consumer.beginning_offsets(partitions)

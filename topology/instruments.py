@@ -212,7 +212,7 @@ class Instruments:
         self._histograms["modpulse_flush_seconds"].labels(task).observe(seconds)
         self._counters["modpulse_flush_records_total"].labels(task).inc(cut.records)
         for record in cut.outbox.rejected:
-            self._counters["modpulse_rejected_records_total"].labels(task, record.reason).inc()
+            self._counters["modpulse_rejected_records_total"].labels(task, record.reason).inc(record.records)
         for topic, ledger in cut.position.ledger.items():
             for outcome in Ledger.__struct_fields__:
                 self._raise_to("modpulse_records_total", getattr(ledger, outcome), task, topic, outcome)

@@ -102,7 +102,11 @@ class WireBatch:
         body = self._data[_HEADER.size :]
         if not self._count and not len(body):
             return iter(())  # compaction took all records and left the header
-        left = most_bytes - ROW_BYTES * max(self._count, 0)
+        if not 0 <= self._count <= self._last_delta + 1:
+            raise PoisonRecord(
+                "undecodable", f"its header says {self._count} records and {self._last_delta + 1} offsets"
+            )
+        left = most_bytes - ROW_BYTES * self._count
         codec = self._attributes & _CODEC
         view = decompressed(codec, body, left) if codec != NONE else body
         if left < len(view):
@@ -140,7 +144,7 @@ class WireBatch:
         Raises:
             PoisonRecord: its offsets are not those its header says, or it has too many headers.
         """
-        if not 0 <= self._count <= _OBJECTS_RECORDS or len(view) > _OBJECTS_BYTES:
+        if self._count > _OBJECTS_RECORDS or len(view) > _OBJECTS_BYTES:
             return None
         if not attributes_are_octets(view, self._count):
             return None

@@ -17,6 +17,7 @@ from schemas.state import POSITION_KEY
 from topology.fetch import Piece
 from topology.flush_pace import next_flush
 from topology.instruments import Instruments
+from topology.letters import adopt
 from topology.restore import check_not_behind, check_not_cut, committed_offsets, read_changelog
 from topology.settings import Settings
 from topology.transaction import Transactor
@@ -238,10 +239,11 @@ class Task:
             # Until it is committed, this cut exists nowhere but here: if that fails, the core is ahead of what is written, and
             # anything flushed after it would hide the gap.
             self._broken = True
-            await self._transactor.commit(cut, self.spec.partition, self.spec.changelog, offsets)
+            written = await self._transactor.commit(cut, self.spec.partition, self.spec.changelog, offsets)
             self._broken = False
+            adopt(self.core.ledgers, cut, written)
             self._flushed_offsets = dict(cut.position.offsets)
-            self._instruments.flushed(self.spec.name, self.core, cut, time.monotonic() - began)
+            self._instruments.flushed(self.spec.name, self.core, written, time.monotonic() - began)
 
     def _owes(self, offsets: dict[str, int], records: int) -> bool:
         return records > 1 or offsets != self._flushed_offsets

@@ -13,20 +13,17 @@ import numpy as np
 from pipeline.config import CoreConfig
 from pipeline.ingest.batch import RecordBatch
 from pipeline.ingest.decode import decode_batch, good_indices
+from pipeline.ingest.hop import first_timestamp, original_key, trace
 from pipeline.ingest.identifiers import hash_ids, hash_text, id_fault
 from pipeline.ingest.modules import OTHER, OTHER_CODE, OTHER_KEY, Modules
 from pipeline.ingest.plain import PlainReader, PlainScanner
-from pipeline.outputs import Forwarded, Header, Outbox, Rejected
+from pipeline.outputs import Forwarded, Outbox, Rejected
 from pipeline.sketch.mapping import F8, I8
 from pipeline.windows.columns import Columns, join_columns
 from schemas.errors import PoisonRecord
 from schemas.events import MAX_GAUGE, ModuleLogEvent
 from schemas.state import Ledger
 
-# Headers of a forwarded record; of those that come twice the last counts, for a sender may have written one, too.
-FORWARDED_FROM = "modpulse.forwarded.from"
-FORWARDED_TIMESTAMP = "modpulse.forwarded.timestamp"
-_INTEGER = re.compile(rb"-?\d{1,19}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _Rfc3339 = Annotated[datetime, msgspec.Meta(tz=True)]
 _RFC3339 = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE)
@@ -179,7 +176,10 @@ class Ingest:
 
     def _send_on(self, batch: RecordBatch, rows: _Rows, row: int, home: str, outbox: Outbox) -> None:
         index = rows.indices[row]
-        outbox.forward(Forwarded(home, batch.values[index] or b"", batch.timestamps[index], _trace(batch, index)))
+        stamp = batch.timestamps[index]
+        place = (batch.topic, batch.partition, batch.offsets[index])
+        headers = (*batch.headers[index], *trace(*place, stamp, batch.keys[index], home))
+        outbox.forward(Forwarded(home, batch.values[index] or b"", stamp, headers))
 
     def _check_labels(self, rows: _Rows, rejects: list[tuple[int, PoisonRecord]]) -> None:
         labels = [event.labels for event in rows.events]
@@ -307,33 +307,12 @@ def _set_aside(batch: RecordBatch, ledger: Ledger, outbox: Outbox) -> None:
 
 
 def rejected(batch: RecordBatch, index: int, why: PoisonRecord) -> Rejected:
-    """The late or dead letter of one record of a batch."""
-    headers = batch.headers[index]
-    stamp = batch.timestamps[index]
-    return Rejected(
-        why.reason,
-        why.message,
-        batch.topic,
-        batch.partition,
-        batch.offsets[index],
-        _first_timestamp(headers, stamp) if batch.forwarded else stamp,
-        batch.keys[index],
-        batch.values[index],
-        headers,
-    )
-
-
-def _trace(batch: RecordBatch, index: int) -> tuple[Header, ...]:
-    """The record's own headers, where it came from and when it was written there, so that a later letter can tell."""
-    origin = f"{batch.topic}/{batch.partition}/{batch.offsets[index]}".encode()
-    stamp = b"%d" % batch.timestamps[index]
-    return (*batch.headers[index], (FORWARDED_FROM, origin), (FORWARDED_TIMESTAMP, stamp))
-
-
-def _first_timestamp(headers: Sequence[Header], stamp: int) -> int:
-    """When a record that was forwarded had been written to the input; its own timestamp is that of the second hop."""
-    said = next((value for name, value in reversed(headers) if name == FORWARDED_TIMESTAMP), None)
-    return int(said) if said is not None and _INTEGER.fullmatch(said) else stamp
+    """The late or dead letter of one record of a batch: the key and the timestamp are those it came in with."""
+    headers, stamp, key = batch.headers[index], batch.timestamps[index], batch.keys[index]
+    if batch.forwarded:
+        stamp, key = first_timestamp(headers, stamp), original_key(headers, key)
+    place = (batch.topic, batch.partition, batch.offsets[index])
+    return Rejected(why.reason, why.message, *place, stamp, key, batch.values[index], headers)
 
 
 def _keep(rows: _Rows, keep: list[int]) -> None:

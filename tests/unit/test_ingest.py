@@ -10,6 +10,7 @@ import pytest
 from pipeline.config import CoreConfig, Limits, WindowConfig
 from pipeline.ingest.batch import RecordBatch
 from pipeline.ingest.columns import parse_timestamp
+from pipeline.ingest.hop import first_place, own_headers
 from pipeline.ingest.identifiers import BIDI_CONTROLS, id_fault
 from pipeline.outputs import Header, Rejected, WholeBatch
 from schemas.errors import PoisonRecord
@@ -144,30 +145,51 @@ def test_an_event_whose_key_is_not_its_module_is_forwarded_and_counts_only_where
         ("trace", b"x"),
         ("modpulse.forwarded.from", b"events/3/5"),
         ("modpulse.forwarded.timestamp", b"12"),
+        ("modpulse.forwarded.key", key),
     )
     assert (run.ledger.applied, run.ledger.forwarded) == (2, 1)
     assert {module: record.total_requests for module, record in counted(run).items()} == {"checkout": 1, "search": 1}
 
 
-@pytest.mark.parametrize("spoofed", [(), (("modpulse.forwarded.timestamp", b"77"),)])
-def test_a_letter_of_a_forwarded_record_says_when_the_record_came_in(spoofed: tuple[Header, ...]) -> None:
+SPOOFED: tuple[Header, ...] = (
+    ("modpulse.forwarded.from", b"a/1/2"),
+    ("modpulse.forwarded.timestamp", b"77"),
+    ("modpulse.forwarded.key", b"spoofed"),
+)
+
+
+@pytest.mark.parametrize("own", [(), SPOOFED], ids=["honest", "spoofed"])
+@pytest.mark.parametrize("key", FOREIGN.values(), ids=FOREIGN)
+def test_a_letter_of_a_forwarded_record_has_the_key_and_the_time_it_came_in_with(
+    key: bytes | None, own: tuple[Header, ...]
+) -> None:
     """The record on the repartition topic has the time of its second hop, and a sender may write any header."""
     run = Run(small())
     late = raw(AT_MS - 86_400_000)
     run.core.apply(batch_of([raw(AT_MS)], [MODULE], topic="forwarded", forwarded=True), CLOCK_MS)
-    run.core.apply(batch_of([late, b"{"], [b"x", MODULE], first=50, headers=(spoofed, spoofed)), CLOCK_MS)
+    run.core.apply(batch_of([late], [key], first=50, headers=(own,)), CLOCK_MS)
     run.cut()
     (sent,) = run.forwarded
-    headers = (sent.headers, (("modpulse.forwarded.timestamp", b"soon"),), ())
-    batch = batch_of([late, late, late], [MODULE] * 3, first=1, headers=headers, topic="forwarded", forwarded=True)
+    batch = batch_of([sent.value], [b"checkout"], first=1, headers=(sent.headers,), topic="forwarded", forwarded=True)
     run.core.apply(batch, CLOCK_MS)
     run.cut()
-    assert [(reject.reason, reject.timestamp_ms) for reject in run.rejected] == [
-        ("undecodable", 58),
-        ("late", 57),
-        ("late", 9),
-        ("late", 10),
-    ], "of the input, of the header, and of the record where there is none that can be read"
+    (reject,) = run.rejected
+    assert (reject.reason, reject.key, reject.timestamp_ms) == ("late", key, 57)
+    assert (reject.topic, reject.offset, reject.headers) == ("forwarded", 1, sent.headers)
+    assert tuple(own_headers(sent.headers)) == own
+    assert first_place(sent.headers) == ("events", 3, 50)
+
+
+@pytest.mark.parametrize(
+    "said", [(), (("modpulse.forwarded.from", b"garbage"), ("modpulse.forwarded.timestamp", b"soon"))]
+)
+def test_a_record_on_the_repartition_topic_that_says_nothing_is_taken_as_it_is(said: tuple[Header, ...]) -> None:
+    run = Run(small())
+    run.core.apply(batch_of([b"{"], [b"k"], headers=(said,), topic="forwarded", forwarded=True), CLOCK_MS)
+    run.cut()
+    (reject,) = run.rejected
+    assert (reject.key, reject.timestamp_ms, reject.headers) == (b"k", 7, said)
+    assert first_place(said) is None
 
 
 def test_what_forwarding_adds_makes_no_record_too_large() -> None:
