@@ -17,7 +17,7 @@ from pipeline.native import I8, RECORD_FIELDS, Native
 from pipeline.outputs import WholeBatch
 from schemas.errors import PoisonRecord
 from topology.decompress import LZ4, decompressed
-from topology.record_rows import ROW_BYTES, RecordRows, cuts
+from topology.record_rows import NO_HEADERS, ROW_BYTES, RecordRows, cuts
 from topology.refused_batches import RefusedBatch
 
 # Offset, size of what follows, checksum, magic, attributes; then, in v1, a timestamp; then key and value behind their sizes.
@@ -65,15 +65,14 @@ class MessageSet:
             raise PoisonRecord("too_large", f"a message of {len(self._data)} bytes")
         if not self._attributes & _CODEC:
             data = bytes(self._data)
-            rows = _rows([outer], [self.base_offset], len(data))
+            rows = _rows([outer], [self.base_offset])
             rows[1] = outer.timestamp
         else:
             data = self._value_of(outer, most_bytes)
             messages = list(_messages(memoryview(data), self._magic, most_bytes - len(data)))
-            rows = _rows(messages, self._offsets(messages), len(data))
+            rows = _rows(messages, self._offsets(messages))
             rows[1] = outer.timestamp if self._appended_at else [message.timestamp for message in messages]
-        # Where no header stands a zero must: the number of headers.
-        whole = RecordRows(data + b"\0", rows)
+        whole = RecordRows(data, rows)
         return (whole.cut(low, high) for low, high in cuts(rows, most_records, part_bytes))
 
     @property
@@ -151,10 +150,10 @@ def _messages(data: memoryview, magic: int, most_bytes: int) -> Iterator[_Messag
         at = message.end
 
 
-def _rows(messages: list[_Message], offsets: list[int], end: int) -> I8:
-    """As `Native.records` gives them; the headers of all are at `end`."""
+def _rows(messages: list[_Message], offsets: list[int]) -> I8:
+    """As `Native.records` gives them, but for headers, which there are none of."""
     rows = np.empty((RECORD_FIELDS, len(messages)), np.int64)
     for row, (message, offset) in enumerate(zip(messages, offsets, strict=True)):
         size = max(message.key_size, 0) + max(message.value_size, 0)
-        rows[:, row] = offset, 0, message.key, message.key_size, message.value, message.value_size, end, size
+        rows[:, row] = offset, 0, message.key, message.key_size, message.value, message.value_size, NO_HEADERS, size
     return rows

@@ -12,6 +12,8 @@ from pipeline.outputs import Header, RawName, WholeBatch
 ROW_BYTES = 8 * RECORD_FIELDS
 # What a record takes at most besides its row and what `SIZE` counts: the numbers in front of its parts.
 _NUMBERS_BYTES = 36
+# Where the headers of a record stand whose format knows none.
+NO_HEADERS = -1
 OFFSET, TIMESTAMP, KEY, KEY_SIZE, VALUE, VALUE_SIZE, HEADERS, SIZE = range(RECORD_FIELDS)
 
 
@@ -43,8 +45,9 @@ class RecordRows:
             return cls(data, rows, parts[0].low, parts[-1].high)
         base = at = 0
         for part in parts:
-            for field in (KEY, VALUE, HEADERS):
-                rows[field, at : at + len(part)] += base - part.low
+            mine = rows[:, at : at + len(part)]
+            mine[[KEY, VALUE]] += base - part.low
+            mine[HEADERS, mine[HEADERS] != NO_HEADERS] += base - part.low
             at += len(part)
             base += part.high - part.low
         return cls(b"".join([memoryview(part.data)[part.low : part.high] for part in parts]), rows)
@@ -144,7 +147,10 @@ class _Headers:
         self._rows = rows
 
     def __getitem__(self, index: int, /) -> tuple[Header, ...]:
-        reader = _Reader(self._data, int(self._rows[HEADERS, index]))
+        place = int(self._rows[HEADERS, index])
+        if place == NO_HEADERS:
+            return ()
+        reader = _Reader(self._data, place)
         return tuple((_name(reader.field() or b""), reader.field()) for _ in range(reader.varint()))
 
 
