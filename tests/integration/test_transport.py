@@ -11,6 +11,7 @@ from aiokafka.errors import ConsumerStoppedError, CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from faust.types import TP
 
+import topology.transport
 from pipeline.config import CoreConfig
 from pipeline.module_core import ModuleCore
 from tests.integration.kit import T0, event
@@ -197,6 +198,37 @@ def test_after_a_rebalance_nothing_of_a_partition_that_is_not_ours_is_processed(
         await consumer.pump()
         assert [piece[0] for piece in listener.pieces] == [A], "B was taken away"
         assert thread.sought == [{A: 0}, {A: 7}]
+
+    asyncio.run(scenario())
+
+
+def test_no_more_than_two_fetches_are_taken_while_nothing_is_processed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is fetched is bounded, whatever it holds: one is being parsed, one waits, and aiokafka keeps a third."""
+    monkeypatch.setattr(topology.transport, "PIECE_RECORDS", 1)
+
+    async def scenario() -> None:
+        spans = [
+            Span(low, low + 10, batches(*(range(n, n + 1) for n in range(low, low + 10)))) for low in range(0, 60, 10)
+        ]
+        thread, listener = FakeThread(*({A: [span]} for span in spans)), FakeListener()
+        consumer = consumer_of(thread, listener)
+        await assign(consumer, A)
+        may_go_on, stands = asyncio.Event(), asyncio.Event()
+
+        async def stand_still(partition: TP, piece: Piece) -> int | None:
+            stands.set()
+            await may_go_on.wait()
+            return None
+
+        listener.on_batch = stand_still
+        pump = asyncio.ensure_future(consumer.pump())
+        await stands.wait()
+        for _ in range(1_000):  # whatever can go on without the listener does
+            await asyncio.sleep(0)
+        assert len(thread._fetches) == len(spans) - 2
+        may_go_on.set()
+        await pump
+        assert [piece[1] for piece in listener.pieces] == list(range(60))
 
     asyncio.run(scenario())
 

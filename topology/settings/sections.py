@@ -115,7 +115,7 @@ class LimitSettings(_Section):
     max_modules: Count = Limits().max_modules
     # 300 times the size of a usual event; larger ones are a sender's mistake.
     max_record_bytes: ByteSize = Limits().max_record_bytes
-    # 16 fetches of a partition at the usual ratio of compression, and the peak of a worker's memory stays below 400 MiB.
+    # Sixty times what a usual batch holds; with batches made to be as bad as that, a worker stays below 400 MiB.
     max_batch_bytes: ByteSize = 64 << 20
     # Prometheus' own advice is below 10 labels; 32 leaves room.
     max_labels: CountOrZero = Limits().max_labels
