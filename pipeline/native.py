@@ -21,6 +21,7 @@ _FAULTS = {
     -1: "it ends inside a record",
     -2: "the size of a record is not that of its parts",
     -3: "bytes are left behind the last record",
+    -5: "offsets do not rise from 0 on",
 }
 _TOO_MANY_HEADERS = -4
 
@@ -119,7 +120,7 @@ class Native:
 
         Raises:
             TooManyHeadersError: there are more headers.
-            ValueError: the bytes are not so many records.
+            ValueError: the bytes are not so many records, with offset deltas that rise from 0 on.
         """
         if not 0 <= count <= len(data):
             raise ValueError(f"{count} records in {len(data)} bytes")

@@ -17,6 +17,7 @@ Mask = NDArray[np.bool_]
 # Records with more headers are read by themselves: to go through all records for the sake of one costs more.
 _TOGETHER = 64
 _LAST_SHIFT = 63
+_BEFORE_FIRST: I8 = np.array([-1], np.int64)
 _BROKEN = "it ends inside a record, or the size of a record is not that of its parts"
 
 
@@ -46,6 +47,7 @@ def find_records(data: memoryview | bytes, base: int, count: int, most_headers: 
     key = _fields(octets, at)
     value = _fields(octets, key.end)
     own, at, last = _numbers(octets, value.end)
+    broken |= offsets <= np.concatenate((_BEFORE_FIRST, offsets[:-1]))
     broken |= also | key.broken | value.broken | last | (own < 0)
     # A count that lies must not overflow the sum.
     so_far = np.cumsum(np.where(broken, 0, np.minimum(own, max(len(data), most_headers + 1))))
@@ -90,9 +92,13 @@ def _records(data: memoryview | bytes, count: int) -> tuple[I8, I8]:
     return np.array(starts, np.int64), np.array(ends, np.int64)
 
 
-def attributes_are_octets(data: memoryview | bytes, count: int) -> bool:
-    """Whether aiokafka reads the attributes of these records as what they are, an octet: it takes them for a number."""
-    at = 0
+def largest_record(data: memoryview | bytes, count: int) -> int | None:
+    """How many bytes the largest of these records has, if aiokafka may be asked for them.
+
+    It takes the attributes of a record, which are an octet, for a number: None where that makes a difference, or where the sizes
+    are not those of records.
+    """
+    at = largest = 0
     try:
         for _ in range(count):
             size = data[at]
@@ -106,13 +112,15 @@ def attributes_are_octets(data: memoryview | bytes, count: int) -> bool:
                     at += 1
                     size = size & 0x3FFF | octet << 14
                     if octet >= 0x80:
-                        return False
+                        return None
             if data[at] >= 0x80:
-                return False
+                return None
             at += size >> 1
+            if size > largest:
+                largest = size
     except IndexError:
-        return False
-    return True
+        return None
+    return largest >> 1
 
 
 def _numbers(octets: Octets, at: I8) -> tuple[I8, I8, Mask]:

@@ -17,7 +17,7 @@ from pipeline.native import I8, RECORD_FIELDS, Native
 from pipeline.outputs import WholeBatch
 from schemas.errors import PoisonRecord
 from topology.decompress import LZ4, decompressed
-from topology.record_rows import NO_HEADERS, ROW_BYTES, RecordRows, cuts
+from topology.record_rows import NO_HEADERS, ROW_BYTES, RecordRows
 from topology.refused_batches import RefusedBatch
 
 # Offset, size of what follows, checksum, magic, attributes; then, in v1, a timestamp; then key and value behind their sizes.
@@ -73,7 +73,7 @@ class MessageSet:
             rows = _rows(messages, self._offsets(messages))
             rows[1] = outer.timestamp if self._appended_at else [message.timestamp for message in messages]
         whole = RecordRows(data, rows)
-        return (whole.cut(low, high) for low, high in cuts(rows, most_records, part_bytes))
+        return whole.parts(most_records, part_bytes)
 
     @property
     def _appended_at(self) -> bool:

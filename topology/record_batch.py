@@ -10,7 +10,6 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.util import calc_crc32c
@@ -19,7 +18,7 @@ from pipeline.native import I8, Native, TooManyHeadersError
 from pipeline.outputs import WholeBatch
 from schemas.errors import PoisonRecord
 from topology.decompress import NONE, decompressed, disown
-from topology.find_records import attributes_are_octets, find_records
+from topology.find_records import find_records, largest_record
 from topology.message_set import MessageSet
 from topology.record_objects import RecordObjects
 from topology.record_rows import HEADERS, KEY, OFFSET, ROW_BYTES, TIMESTAMP, VALUE, RecordRows, bounds, cuts
@@ -36,6 +35,8 @@ _CRC_FROM = 21
 _ATTRIBUTES = struct.Struct(">h")
 _MAGIC = 2
 _CODEC, _LOG_APPEND_TIME, _TRANSACTIONAL, _CONTROL = 0x07, 0x08, 0x10, 0x20
+# What the size of a record may be of its bytes: a header of two counts as eight.
+_MOST_BY_SIZE = 4
 # What aiokafka may make objects of: an object, and each of its headers, is thirty times what two bytes of a batch can claim.
 _OBJECTS_RECORDS, _OBJECTS_BYTES = 16_000, 2 << 20
 
@@ -116,10 +117,12 @@ class WireBatch:
             return iter((objects,))
         base = self._at + _HEADER.size if codec == NONE else 0
         rows = self._rows(native, view, base, most_headers)
+        # Usual batches are far below, and need no sum.
+        one = self._count <= most_records and _MOST_BY_SIZE * len(view) + ROW_BYTES * self._count <= part_bytes
         if codec == NONE:
             whole = RecordRows(self._fetched, rows, base, base + len(view))
-            return (whole.cut(low, high) for low, high in cuts(rows, most_records, part_bytes))
-        return _copies(view, rows, most_records, part_bytes)
+            return iter((whole,)) if one else whole.parts(most_records, part_bytes)
+        return iter((RecordRows(bytes(view), rows),)) if one else _copies(view, rows, most_records, part_bytes)
 
     def _rows(self, native: Native | None, view: memoryview, base: int, most_headers: int) -> I8:
         try:
@@ -129,8 +132,9 @@ class WireBatch:
             raise _too_many_headers(most_headers) from error
         except ValueError as error:
             # The two parsers find the same batches broken, but not with the same words.
-            raise PoisonRecord("undecodable", f"it does not hold the {self._count} records its header says") from error
-        self._check_offsets(rows[OFFSET])
+            raise self._not_as_said() from error
+        if self._count and rows[OFFSET, -1] > self._last_delta:
+            raise self._not_as_said()
         rows[OFFSET] += self.base_offset
         if self._attributes & _LOG_APPEND_TIME:
             rows[TIMESTAMP] = self._max_timestamp
@@ -146,7 +150,8 @@ class WireBatch:
         """
         if self._count > _OBJECTS_RECORDS or len(view) > _OBJECTS_BYTES:
             return None
-        if not attributes_are_octets(view, self._count):
+        largest = largest_record(view, self._count)
+        if largest is None:
             return None
         head = bytearray(self._data[: _HEADER.size])
         _ATTRIBUTES.pack_into(head, _CRC_FROM, self._attributes & ~_CODEC)
@@ -156,12 +161,17 @@ class WireBatch:
             return None
         if len(view) // 2 > most_headers and sum(len(record.headers) for record in records) > most_headers:
             raise _too_many_headers(most_headers)
-        self._check_offsets(np.array([record.offset for record in records], np.int64) - self.base_offset)
-        return RecordObjects(records)
+        offsets = [record.offset for record in records]
+        first, end = self.base_offset, self.base_offset + self._last_delta + 1
+        if offsets != list(range(first, first + self._count)) and (
+            # Compaction took some, or they are not what they should be.
+            offsets != sorted(set(offsets)) or not first <= offsets[0] <= offsets[-1] < end
+        ):
+            raise self._not_as_said()
+        return RecordObjects(records, len(view), _MOST_BY_SIZE * largest)
 
-    def _check_offsets(self, deltas: I8) -> None:
-        if deltas.size and (deltas[0] < 0 or deltas[-1] > self._last_delta or (np.diff(deltas) <= 0).any()):
-            raise PoisonRecord("undecodable", "the offsets of its records are not those its header says")
+    def _not_as_said(self) -> PoisonRecord:
+        return PoisonRecord("undecodable", f"it does not hold the {self._count} records its header says")
 
     def refused(self, why: PoisonRecord, begin: int) -> RefusedBatch:
         """The entry that stands for its records from `begin` on; how many there are its header says, within its offsets."""

@@ -3,30 +3,38 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from pipeline.ingest.batch import HEADER_BYTES
-from pipeline.native import I8
-from pipeline.outputs import Header, WholeBatch, headers_bytes
+from pipeline.outputs import Header, WholeBatch
 
 # A record of aiokafka with its key, list of headers and numbers, but for their bytes.
 _OBJECT_BYTES = 350
 
 
 class RecordObjects:
-    """Records in offset order, one object each."""
+    """Records in offset order, one object each.
 
-    __slots__ = ("_records", "_sizes")
+    Attributes:
+        largest: no record is larger (key, value, and headers with 8 bytes for each).
+    """
 
-    def __init__(self, records: list[Any], sizes: I8 | None = None) -> None:
+    __slots__ = ("_bytes", "_records", "largest")
+
+    def __init__(self, records: list[Any], size_bytes: int, largest: int) -> None:
+        """Take them over.
+
+        Args:
+            records: as aiokafka makes them.
+            size_bytes: what they were made of.
+            largest: see the class.
+        """
         self._records = records
-        self._sizes = sizes
+        self._bytes = size_bytes
+        self.largest = largest
 
     @classmethod
     def join(cls, parts: Sequence["RecordObjects"]) -> "RecordObjects":
         """One after the other."""
         records = [record for part in parts for record in part._records]
-        return cls(records, np.concatenate([np.empty(0, np.int64), *(part.sizes for part in parts)]))
+        return cls(records, sum(part._bytes for part in parts), max(part.largest for part in parts))
 
     def __len__(self) -> int:
         return len(self._records)
@@ -34,24 +42,23 @@ class RecordObjects:
     @property
     def nbytes(self) -> int:
         """Memory held, about."""
-        return _OBJECT_BYTES * len(self) + int(self.sizes.sum())
+        return _OBJECT_BYTES * len(self) + self._bytes
 
     @property
-    def sizes(self) -> I8:
-        """The size of each record: key, value, and headers with 8 bytes for each."""
-        if self._sizes is None:  # once: to look at each of them is a tenth of making them
-            found = [len(record.key or b"") + len(record.value or b"") for record in self._records]
-            for index, record in enumerate(self._records):
-                if headers := record.headers:
-                    found[index] += headers_bytes(headers) + HEADER_BYTES * len(headers)
-            self._sizes = np.array(found, np.int64)
-        return self._sizes
+    def sizes(self) -> None:
+        """They are not known; `largest` is enough as a rule."""
 
     def since(self, offset: int) -> "RecordObjects":
         """The records from an offset on."""
         if not self._records or self._records[0].offset >= offset:
             return self
-        return RecordObjects([record for record in self._records if record.offset >= offset])
+        left = [record for record in self._records if record.offset >= offset]
+        return RecordObjects(left, self._bytes, self.largest)
+
+    @property
+    def next_offset(self) -> int:
+        """Behind the last one."""
+        return int(self._records[-1].offset) + 1
 
     @property
     def offsets(self) -> Sequence[int]:

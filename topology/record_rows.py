@@ -43,13 +43,14 @@ class RecordRows:
         rows = np.concatenate([part.rows for part in parts], axis=1)
         if all(part.data is data for part in parts):
             return cls(data, rows, parts[0].low, parts[-1].high)
-        base = at = 0
+        base, moves = 0, []
         for part in parts:
-            mine = rows[:, at : at + len(part)]
-            mine[[KEY, VALUE]] += base - part.low
-            mine[HEADERS, mine[HEADERS] != NO_HEADERS] += base - part.low
-            at += len(part)
+            moves.append(base - part.low)
             base += part.high - part.low
+        moved = np.repeat(moves, [len(part) for part in parts])
+        rows[KEY] += moved
+        rows[VALUE] += moved
+        rows[HEADERS] += np.where(rows[HEADERS] == NO_HEADERS, 0, moved)
         return cls(b"".join([memoryview(part.data)[part.low : part.high] for part in parts]), rows)
 
     def __len__(self) -> int:
@@ -67,9 +68,20 @@ class RecordRows:
         begin, end = bounds(self.rows, low, high, self.low, self.high)
         return RecordRows(self.data, self.rows[:, low:high], begin, end)
 
+    def parts(self, most_records: int, most_bytes: int) -> Iterator["RecordRows"]:
+        """The same in parts of at most so many records and bytes, one record at least."""
+        return (self.cut(low, high) for low, high in cuts(self.rows, most_records, most_bytes))
+
     def since(self, offset: int) -> "RecordRows":
         """The records from an offset on."""
+        if not len(self) or self.rows[OFFSET, 0] >= offset:
+            return self
         return self.cut(int(np.searchsorted(self.rows[OFFSET], offset)), len(self))
+
+    @property
+    def next_offset(self) -> int:
+        """Behind the last one."""
+        return int(self.rows[OFFSET, -1]) + 1
 
     @property
     def offsets(self) -> Sequence[int]:
@@ -105,6 +117,10 @@ class RecordRows:
         """The size of each record: key, value, and headers with 8 bytes for each."""
         sizes: I8 = self.rows[SIZE]
         return sizes
+
+    @property
+    def largest(self) -> None:
+        """All sizes are known."""
 
     @property
     def whole(self) -> tuple[WholeBatch, ...]:

@@ -62,6 +62,11 @@ class RefusedBatches:
         return RefusedBatches([b.since(offset) for b in self._batches if b.place.last_offset >= offset])
 
     @property
+    def next_offset(self) -> int:
+        """Behind the last one."""
+        return self._batches[-1].place.last_offset + 1
+
+    @property
     def offsets(self) -> list[int]:
         """The last offset of each."""
         return [batch.place.last_offset for batch in self._batches]
@@ -90,6 +95,10 @@ class RefusedBatches:
     def sizes(self) -> I8:
         """The size of each."""
         return np.array([len(batch.data) for batch in self._batches], np.int64)
+
+    @property
+    def largest(self) -> None:
+        """All sizes are known."""
 
     @property
     def whole(self) -> list[WholeBatch]:

@@ -46,6 +46,10 @@ class Records(Protocol):
         """Memory held, about."""
 
     @property
+    def next_offset(self) -> int:
+        """Behind the last of them; there is one."""
+
+    @property
     def offsets(self) -> Sequence[int]:
         """Kafka offsets: a range where none is missing."""
 
@@ -66,8 +70,12 @@ class Records(Protocol):
         """Record headers by index."""
 
     @property
-    def sizes(self) -> I8:
+    def sizes(self) -> I8 | None:
         """The size of each record: key, value, and headers with 8 bytes for each."""
+
+    @property
+    def largest(self) -> int | None:
+        """No record is larger, where sizes are not known."""
 
     @property
     def whole(self) -> Sequence[WholeBatch]:
@@ -123,7 +131,16 @@ class Piece:
         """The records as the core takes them."""
         records = self.records
         columns = (records.offsets, records.timestamps, records.keys, records.values, records.headers)
-        return RecordBatch(topic, partition, *columns, forwarded, self.plain, sizes=records.sizes, whole=records.whole)
+        return RecordBatch(
+            topic,
+            partition,
+            *columns,
+            forwarded,
+            self.plain,
+            sizes=records.sizes,
+            largest=records.largest,
+            whole=records.whole,
+        )
 
 
 class Span:
@@ -176,7 +193,7 @@ class Span:
                 taken.append(records)
                 count += len(records)
                 size_bytes += records.nbytes
-                end = records.offsets[-1] + 1
+                end = records.next_offset
                 del records  # or it would be held for as long as the piece waits
                 if count >= least_records or size_bytes >= PIECE_BYTES:
                     yield _piece(begin, end, taken)
@@ -209,6 +226,6 @@ def _explained(why: PoisonRecord, most_bytes: int) -> PoisonRecord:
 
 def _piece(start: int, end: int, parts: list[Any]) -> Piece:
     """Join the parts to a piece; the list is empty then."""
-    records: Records = type(parts[0]).join(parts) if parts else RecordObjects([])
+    records: Records = type(parts[0]).join(parts) if parts else RecordObjects([], 0, 0)
     parts.clear()
     return Piece(start, end, records)

@@ -17,6 +17,8 @@ pub enum Fault {
     Rest = 3,
     /// More headers than asked for.
     Headers = 4,
+    /// An offset is not above the one before.
+    Order = 5,
 }
 
 /// Rows of `FIELDS` columns, column by column.
@@ -71,10 +73,13 @@ impl Reader<'_> {
     }
 }
 
-/// Find `count` records that fill `bytes` exactly, with at most `headers_left` headers in all; positions are given plus `base`.
+/// Find `count` records that fill `bytes` exactly, with rising offsets from 0 on and at most `headers_left` headers in all.
+///
+/// Positions are given plus `base`.
 pub fn find(bytes: &[u8], base: i64, count: usize, headers_left: u64, rows: &mut RecordRows) -> Result<(), Fault> {
     let mut reader = Reader { bytes, at: 0 };
     let mut headers_left = headers_left;
+    let mut last_offset = -1;
     for row in 0..count {
         let size = reader.varint()?;
         let begin = reader.at;
@@ -85,6 +90,10 @@ pub fn find(bytes: &[u8], base: i64, count: usize, headers_left: u64, rows: &mut
         reader.at += 1; // attributes, none of which is in use
         let timestamp = reader.varint()?;
         let offset = reader.varint()?;
+        if offset <= last_offset {
+            return Err(Fault::Order);
+        }
+        last_offset = offset;
         let (key, key_size) = reader.field()?;
         let (value, value_size) = reader.field()?;
         let headers = reader.at as i64;
@@ -125,6 +134,15 @@ mod tests {
     #[test]
     fn a_record_is_found() {
         assert_eq!(rows_of(&ONE, 1), Ok(vec![0, 1, 105, 1, 107, 2, 109, 3]));
+    }
+
+    #[test]
+    fn offsets_that_do_not_rise_from_0_on_are_a_fault() {
+        let at = |offset: u8| [18, 0, 2, offset, 2, b'k', 4, b'v', b'w', 0];
+        assert!(rows_of(&[at(0), at(2)].concat(), 2).is_ok());
+        assert_eq!(rows_of(&[at(2), at(2)].concat(), 2), Err(Fault::Order));
+        assert_eq!(rows_of(&[at(4), at(2)].concat(), 2), Err(Fault::Order));
+        assert_eq!(rows_of(&at(1), 1), Err(Fault::Order));
     }
 
     #[test]

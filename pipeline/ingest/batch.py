@@ -77,6 +77,7 @@ def join_slices(*columns: Sequence[bytes | None]) -> list[Slices]:
     return slices
 
 
+_NONE: I8 = np.empty(0, np.int64)
 # What a header adds to the size of a record, besides its name and its value.
 HEADER_BYTES = 8
 # More than a forwarded record has in addition: its module's id as its key, and two headers that say where it came from.
@@ -109,7 +110,8 @@ class RecordBatch:
     Attributes:
         forwarded: the batch comes from the repartition topic, so its keys are module ids already.
         plain: what `PlainScanner.scan` made of it, where that was done ahead.
-        sizes: of each record, where the shell knows them; else they are looked at one by one.
+        sizes: of each record, where the shell knows them; else they are looked at one by one, if they have to be.
+        largest: no record is larger, where the shell knows that much.
         whole: given, each entry stands for a batch that cannot be taken apart: its last offset, and its bytes as the value.
     """
 
@@ -123,6 +125,7 @@ class RecordBatch:
     forwarded: bool = False
     plain: PlainEvents | None = None
     sizes: I8 | None = None
+    largest: int | None = None
     whole: Sequence[WholeBatch] = ()
 
     def __len__(self) -> int:
@@ -131,6 +134,8 @@ class RecordBatch:
     def above(self, most_bytes: int) -> I8:
         """The indices of the records that are larger, rising; what forwarding put on them does not count."""
         most_bytes += FORWARDED_BYTES if self.forwarded else 0
+        if self.largest is not None and self.largest <= most_bytes:
+            return _NONE
         sizes = sizes_of(self.keys, self.values, self.headers) if self.sizes is None else self.sizes
         return np.flatnonzero(sizes > most_bytes)
 
@@ -150,5 +155,6 @@ class RecordBatch:
             [self.headers[i] for i in indices],
             self.forwarded,
             sizes=None if self.sizes is None else self.sizes[list(indices)],
+            largest=self.largest,
             whole=[self.whole[i] for i in indices] if self.whole else (),
         )

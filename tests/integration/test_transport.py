@@ -152,7 +152,9 @@ def test_a_task_takes_nothing_twice_and_nothing_after_a_gap() -> None:
         assert (applied(), task.offsets["events"]) == (3, 13)
         assert await task.process("events", piece(13, 15)) is None
         assert (applied(), task.offsets["events"]) == (5, 15)
-        assert await task.process("events", Piece(15, 17, RecordObjects([]))) is None  # markers alone move the position
+        assert (
+            await task.process("events", Piece(15, 17, RecordObjects([], 0, 0))) is None
+        )  # markers alone move the position
         assert (applied(), task.offsets["events"]) == (5, 17)
         assert errors == []
         await task.close()

@@ -36,7 +36,7 @@ class Pieces:
                 self.begun.append(number)
                 self._changed.notify_all()
             record = SimpleNamespace(offset=number, key=None, value=bytes(self._size(number)), headers=[])
-            yield Piece(number, number + 1, RecordObjects([record]))
+            yield Piece(number, number + 1, RecordObjects([record], len(record.value), 0))
 
     async def have_begun(self, count: int) -> None:
         def wait() -> None:
