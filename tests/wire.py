@@ -40,7 +40,8 @@ class Rec(NamedTuple):
 
 
 def varint(number: int) -> bytes:
-    """A zigzag number."""
+    """A zigzag number; one beyond 64 bits comes around at the other end, as it does in Java."""
+    number = (number + (1 << 63)) % (1 << 64) - (1 << 63)
     value = (number << 1) ^ (number >> 63)
     value &= (1 << 64) - 1
     found = bytearray()

@@ -20,8 +20,10 @@ from aiokafka.errors import CorruptRecordException
 from aiokafka.record.control_record import ABORT_MARKER, ControlRecord
 
 from schemas.errors import ConfigError
-from topology.record_batch import WireBatch, WireBatches
-from topology.span import Batch, Piece, Span
+from topology.piece import Piece
+from topology.record_batch import WireBatch
+from topology.span import Span
+from topology.wire_batches import Batch, WireBatches
 
 __all__ = ["Piece", "Span", "SpanConsumer"]
 

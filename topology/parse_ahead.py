@@ -14,7 +14,8 @@ from typing import Self
 
 from faust.types import TP
 
-from topology.fetch import Piece, Span
+from topology.piece import Piece
+from topology.span import Span
 
 # Parsed and not processed, the one that is being processed among them; each is two or three MiB as a rule.
 PIECES_AHEAD = 5

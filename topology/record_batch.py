@@ -19,7 +19,6 @@ from pipeline.outputs import WholeBatch
 from schemas.errors import PoisonRecord
 from topology.decompress import NONE, decompressed, disown
 from topology.find_records import find_records, largest_record
-from topology.message_set import MessageSet
 from topology.record_objects import RecordObjects
 from topology.record_rows import HEADERS, KEY, OFFSET, ROW_BYTES, TIMESTAMP, VALUE, RecordRows, bounds, cuts
 from topology.refused_batches import RefusedBatch
@@ -27,13 +26,8 @@ from topology.refused_batches import RefusedBatch
 # BaseOffset, Length, LeaderEpoch, Magic, CRC, Attributes, LastOffsetDelta, FirstTimestamp, MaxTimestamp, ProducerId,
 # ProducerEpoch, BaseSequence, Count
 _HEADER = struct.Struct(">qiibIhiqqqhii")
-_LENGTH = struct.Struct(">i")
-_LENGTH_AT = 8
-_OVERHEAD = 12
-_MAGIC_AT = 16
 _CRC_FROM = 21
 _ATTRIBUTES = struct.Struct(">h")
-_MAGIC = 2
 _CODEC, _LOG_APPEND_TIME, _TRANSACTIONAL, _CONTROL = 0x07, 0x08, 0x10, 0x20
 # What the size of a record may be of its bytes: a header of two counts as eight.
 _MOST_BY_SIZE = 4
@@ -214,41 +208,3 @@ def _copy(view: memoryview, rows: I8, low: int, high: int) -> RecordRows:
     own = rows[:, low:high].copy()
     own[[KEY, VALUE, HEADERS]] -= begin
     return RecordRows(bytes(view[begin:end]), own)
-
-
-class WireBatches:
-    """The batches of a fetch; takes the place of aiokafka's `MemoryRecords`."""
-
-    def __init__(self, data: bytes) -> None:
-        self._fetched = data
-        self._data = memoryview(data)
-        self._at = 0
-
-    def size_in_bytes(self) -> int:
-        """Bytes of the whole fetch."""
-        return len(self._data)
-
-    def has_next(self) -> bool:
-        """Whether a whole batch is left; the last one of a fetch may be cut off."""
-        rest = len(self._data) - self._at
-        # A size that is none is for `next_batch` to report: this is asked where an error would stop all fetching, silently.
-        return rest >= _OVERHEAD and (rest >= (size := self._size()) or size < _OVERHEAD)
-
-    def next_batch(self) -> "WireBatch | MessageSet":
-        """The next batch.
-
-        Raises:
-            CorruptRecordException: it is too short to be one, or of a format nobody knows.
-        """
-        size, at = self._size(), self._at
-        data = self._data[at : at + size]
-        if size <= _MAGIC_AT:
-            raise CorruptRecordException(f"a record batch of {size} bytes")
-        self._at += size
-        magic = data[_MAGIC_AT]
-        if magic > _MAGIC:
-            raise CorruptRecordException(f"a record batch of format {magic}, this build knows {_MAGIC}")
-        return WireBatch(data, self._fetched, at) if magic == _MAGIC else MessageSet(data)
-
-    def _size(self) -> int:
-        return _OVERHEAD + int(_LENGTH.unpack_from(self._data, self._at + _LENGTH_AT)[0])

@@ -1,146 +1,26 @@
-"""What was fetched of a partition, and the pieces it is processed in.
+"""What was fetched of a partition, to be parsed piece by piece.
 
 A span says from which offset to which it reaches, so that a reader can prove it missed nothing: records are skipped
-legitimately (transaction markers, compaction), batches never. A piece is what a task applies at once, of bounded size whatever
-the batches hold.
+legitimately (transaction markers, compaction), batches never.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Protocol, Self
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from aiokafka.errors import CorruptRecordException
 
-from pipeline.ingest.batch import Headers, RecordBatch, Timestamps
-from pipeline.ingest.plain import PlainScanner
-from pipeline.native import I8, Native, PlainEvents
-from pipeline.outputs import WholeBatch
+from pipeline.native import Native
 from schemas.errors import PoisonRecord
-from topology.message_set import MessageSet
-from topology.record_batch import WireBatch
+from topology.piece import Piece, Records
 from topology.record_objects import RecordObjects
 from topology.refused_batches import RefusedBatches
+from topology.wire_batches import Batch
 
 # A piece ends with the batch, or the part of one, that makes it so large: a batch may hold a thousand times what was fetched.
 PIECE_BYTES = 16 << 20
 # What one batch of a topic of our own may take: none of ours comes near it.
 TRUSTED_BYTES = 256 << 20
-# What the compiled part makes of a record (`PlainEvents`).
-_PLAIN_BYTES = 81
-
-Batch = WireBatch | MessageSet
-
-
-class Records(Protocol):
-    """Parsed records in offset order."""
-
-    def __len__(self) -> int:
-        """How many."""
-
-    def since(self, offset: int) -> Self:
-        """Those from an offset on."""
-
-    @property
-    def nbytes(self) -> int:
-        """Memory held, about."""
-
-    @property
-    def next_offset(self) -> int:
-        """Behind the last of them; there is one."""
-
-    @property
-    def offsets(self) -> Sequence[int]:
-        """Kafka offsets: a range where none is missing."""
-
-    @property
-    def timestamps(self) -> Timestamps:
-        """Record timestamps (ms) by index."""
-
-    @property
-    def keys(self) -> Sequence[bytes | None]:
-        """Record keys."""
-
-    @property
-    def values(self) -> Sequence[bytes | None]:
-        """Record values."""
-
-    @property
-    def headers(self) -> Headers:
-        """Record headers by index."""
-
-    @property
-    def sizes(self) -> I8 | None:
-        """The size of each record: key, value, and headers with 8 bytes for each."""
-
-    @property
-    def largest(self) -> int | None:
-        """No record is larger, where sizes are not known."""
-
-    @property
-    def whole(self) -> Sequence[WholeBatch]:
-        """What each stands for, where they stand for batches."""
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """The parsed records of offsets [start, end), perhaps none.
-
-    Attributes:
-        plain: what the compiled part made of the values, if it was asked to; belongs to exactly these records.
-    """
-
-    start: int
-    end: int
-    records: Records
-    plain: PlainEvents | None = None
-
-    @property
-    def offsets(self) -> Sequence[int]:
-        """Kafka offsets: a range where none is missing."""
-        return self.records.offsets
-
-    @property
-    def keys(self) -> Sequence[bytes | None]:
-        """Record keys."""
-        return self.records.keys
-
-    @property
-    def values(self) -> Sequence[bytes | None]:
-        """Record values."""
-        return self.records.values
-
-    @property
-    def nbytes(self) -> int:
-        """Memory held, about."""
-        return self.records.nbytes + (0 if self.plain is None else _PLAIN_BYTES * len(self.records))
-
-    def since(self, offset: int) -> "Piece":
-        """The part that begins at an offset."""
-        if offset <= self.start:
-            return self
-        return Piece(offset, max(self.end, offset), self.records.since(offset))
-
-    def scanned(self, scanner: PlainScanner) -> "Piece":
-        """The same, with its plain events read."""
-        if not len(self.records) or self.records.whole:
-            return self
-        return replace(self, plain=scanner.scan(self.keys, self.values))
-
-    def batch(self, topic: str, partition: int, *, forwarded: bool = False) -> RecordBatch:
-        """The records as the core takes them."""
-        records = self.records
-        columns = (records.offsets, records.timestamps, records.keys, records.values, records.headers)
-        return RecordBatch(
-            topic,
-            partition,
-            *columns,
-            forwarded,
-            self.plain,
-            sizes=records.sizes,
-            largest=records.largest,
-            whole=records.whole,
-        )
 
 
 class Span:

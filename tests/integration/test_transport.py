@@ -18,11 +18,11 @@ from tests.integration.kit import T0, event
 from topology.fetch import Piece, Span
 from topology.instruments import Instruments
 from topology.kafka_client import client_options
-from topology.record_batch import WireBatches
 from topology.record_objects import RecordObjects
 from topology.settings import Settings
 from topology.task import Task, TaskSpec
 from topology.transport import BatchConsumer, _Thread
+from topology.wire_batches import WireBatches
 
 A, B = TP("events", 0), TP("events", 1)
 

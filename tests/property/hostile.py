@@ -14,7 +14,7 @@ from tests.wire import Rec
 MODULES = ("shop", "pay", "süß", "cart", "auth", "mail", "user")
 BATCH_BYTES = 60_000
 RECORD_BYTES = 2_000
-STAMPS = (-1, 0, 1, NOW_MS, NOW_MS - 30 * 86_400_000, NOW_MS + 9_000_000, 2**62, -(2**40))
+STAMPS = (-1, 0, 1, NOW_MS, NOW_MS - 30 * 86_400_000, NOW_MS + 9_000_000, 2**63 - 1, -(2**63), -(2**40))
 SMALL_POISON = [kind for kind in POISON if len(kind.value or b"") <= 20_000 and len(kind.headers) < 50]
 SMALL_POISON = [kind for kind in SMALL_POISON if len(kind.key or b"") < 20_000]
 SMALL_ODDITIES = [odd for odd in GOOD_ODDITIES if len(odd.value) < 1_500]

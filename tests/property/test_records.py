@@ -29,9 +29,10 @@ from tests.wire import Rec
 from topology.fetch import _SpanRecords
 from topology.letters import letter
 from topology.outgoing import Record, batches_of
-from topology.record_batch import WireBatches
+from topology.piece import Piece
 from topology.record_objects import RecordObjects
-from topology.span import Piece, Span
+from topology.span import Span
+from topology.wire_batches import WireBatches
 
 PIECE_BYTES = 40_000
 PARTITION = 3

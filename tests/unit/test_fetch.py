@@ -8,7 +8,7 @@ from aiokafka.consumer.fetcher import READ_COMMITTED
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from topology.fetch import _SpanRecords
-from topology.record_batch import WireBatches
+from topology.wire_batches import WireBatches
 
 
 def stored(values: list[bytes]) -> bytes:

@@ -11,8 +11,8 @@ from tests import wire
 from tests.unit.test_record_batch import recs_of
 from tests.wire import GZIP, LZ4, NONE, SNAPPY, ZSTD, Rec
 from topology.message_set import MessageSet
-from topology.record_batch import WireBatches
 from topology.span import Span
+from topology.wire_batches import WireBatches
 
 T0 = 1_700_000_000_000
 LIMIT = 1 << 20

@@ -16,10 +16,11 @@ from schemas.errors import PoisonRecord
 from tests import wire
 from tests.wire import CODECS, Rec
 from topology.find_records import find_records
-from topology.record_batch import WireBatch, WireBatches
+from topology.piece import Records
+from topology.record_batch import WireBatch
 from topology.record_objects import RecordObjects
 from topology.record_rows import RecordRows
-from topology.span import Records
+from topology.wire_batches import WireBatches
 
 T0 = 1_700_000_000_000
 LIMIT = 64 << 20

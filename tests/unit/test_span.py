@@ -12,9 +12,11 @@ from pipeline.native import Native
 from tests import wire
 from tests.unit.test_record_batch import parsers, recs_of
 from tests.wire import GZIP, LZ4, ZSTD, Rec
-from topology.record_batch import WireBatch, WireBatches
+from topology.piece import Piece
+from topology.record_batch import WireBatch
 from topology.refused_batches import RefusedBatches
-from topology.span import PIECE_BYTES, Batch, Piece, Span
+from topology.span import PIECE_BYTES, Span
+from topology.wire_batches import Batch, WireBatches
 
 T0 = 1_700_000_000_000
 LIMIT = 1 << 20

@@ -52,7 +52,7 @@ def list_letters(
     import asyncio
 
     settings = settings_of(ctx)
-    from topology.dead_letters import overview
+    from topology.letter_reader import overview
     from topology.progress import Progress
 
     wanted = _filter(reason, since, key, late=late)
