@@ -154,7 +154,7 @@ METRICS: dict[Name, Metric] = {
     "modpulse_rejected_records_total": Metric(
         "counter",
         ("task", "reason"),
-        "Late and dead letters by reason.",
+        "Records that became late or dead letters, by reason; of a letter for a whole batch, all of its records.",
         "Look at the records on the dlq and late topics.",
     ),
     "modpulse_dead_letter_ratio": Metric(

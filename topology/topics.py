@@ -29,6 +29,8 @@ _FORWARDED_BATCH_BYTES = 8 << 20
 # refuse a record because the clock of its sender was wrong.
 _WHEN_WRITTEN = {"message.timestamp.type": "LogAppendTime"}
 _FOR_EVER = -1
+# What was deleted by offset frees its disk only with its whole segment; Kafka's own are 1 GiB.
+_TRIMMED = {"segment.bytes": str(64 << 20)}
 # One record carries a merged sketch; a flush sends large batches.
 _STATE_BATCH_BYTES = 8 << 20
 
@@ -76,7 +78,7 @@ def desired_topics(settings: Settings, input_partitions: int | None = None) -> t
         TopicSpec(topics.late, partitions, _deleted(_EVENT_RETENTION_MS, **forwarded)),
         TopicSpec(topics.dlq, partitions, _deleted(_DEAD_LETTER_RETENTION_MS, **forwarded)),
         TopicSpec(settings.changelog_topic, tasks, _changelog(), exact=True),
-        TopicSpec(settings.repartition_topic, tasks, _deleted(_FOR_EVER, **forwarded), exact=True),
+        TopicSpec(settings.repartition_topic, tasks, _deleted(_FOR_EVER, **forwarded, **_TRIMMED), exact=True),
         TopicSpec(settings.partials_topic, 1, _compacted_and_deleted(window_ms), exact=True),
         TopicSpec(settings.system_changelog_topic, 1, _changelog(), exact=True),
         # Written by hand now and then, and read whole each time: one partition is one reader.

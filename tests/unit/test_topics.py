@@ -67,6 +67,11 @@ def test_letters_and_forwarded_records_have_the_time_they_were_written() -> None
     assert {topics()[name].config["message.timestamp.type"] for name in stamped} == {"LogAppendTime"}
 
 
+def test_what_was_processed_of_the_repartition_topic_frees_its_disk_soon() -> None:
+    """Records are deleted by offset, but the disk is freed by segments, which are 1 GiB if nobody says otherwise."""
+    assert topics()["modpulse-repartition"].config["segment.bytes"] == str(64 << 20)
+
+
 def test_a_window_record_outlives_its_window_and_the_time_for_corrections() -> None:
     settings = load_settings(environ={"MODPULSE_WINDOWS__SIZES": "1h,30d", "MODPULSE_WINDOWS__CORRECTIONS": "2d"})
     longest_ms = 32 * 86_400_000
