@@ -101,16 +101,16 @@ class Loaded:
     seconds: float
 
 
-def load(settings: Settings, workload: Workload) -> Loaded:
+def load(settings: Settings, workload: Workload, compression: str | None = COMPRESSION) -> Loaded:
     """Create the input topic of these settings and fill it; everything is acknowledged at the end."""
-    return asyncio.run(_load(settings, workload))
+    return asyncio.run(_load(settings, workload, compression))
 
 
-async def _load(settings: Settings, workload: Workload) -> Loaded:
+async def _load(settings: Settings, workload: Workload, compression: str | None) -> Loaded:
     await create_topics(settings, dry_run=False)
     topic = settings.topics.module_log_events
     began, size = time.monotonic(), 0
-    async with batch_sender(settings, topic, COMPRESSION) as sender:
+    async with batch_sender(settings, topic, compression) as sender:
         for chunk in records(workload, time.time_ns() // 1_000_000):
             await sender.send(chunk)
             size += sum(len(value) for _, value in chunk)

@@ -14,19 +14,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 LIBRARY = Path(__file__).with_name("libmodpulse_native.so")
-ABI = 3
+ABI = 4
 RECORD_FIELDS = 8
 PLAIN, SUCCESS, HAS_ID, KEY_DIFFERS = 1, 2, 4, 8
 _FAULTS = {
     -1: "it ends inside a record",
     -2: "the size of a record is not that of its parts",
     -3: "bytes are left behind the last record",
+    -5: "offsets do not rise from 0 on",
 }
+_TOO_MANY_HEADERS = -4
 
 I8 = NDArray[np.int64]
 Codes = NDArray[np.uint32]
 # Ids by slot (0: free), and the code of the pane of each.
 IdSlots = tuple[NDArray[np.uint64], Codes]
+
+
+class TooManyHeadersError(ValueError):
+    """The records have more headers than asked for."""
 
 
 class NativeLimits(ctypes.Structure):
@@ -69,7 +75,14 @@ class Native:
         held = ctypes.PyDLL(str(path))
         self._records = held.modpulse_records
         self._records.restype = ctypes.c_int64
-        self._records.argtypes = (ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int64, ctypes.c_size_t, ctypes.c_void_p)
+        self._records.argtypes = (
+            ctypes.c_void_p,
+            ctypes.c_size_t,
+            ctypes.c_int64,
+            ctypes.c_size_t,
+            ctypes.c_uint64,
+            ctypes.c_void_p,
+        )
         self._events = ctypes.CDLL(str(path)).modpulse_events
         self._events.restype = ctypes.c_int64
         self._events.argtypes = (
@@ -91,25 +104,31 @@ class Native:
         for function in (self._look_up, self._insert, self._move):
             function.restype = ctypes.c_int64
 
-    def records(self, data: bytes, base: int, count: int) -> I8:
+    def records(self, data: memoryview | bytes, base: int, count: int, most_headers: int) -> I8:
         """Where the records of an uncompressed batch lie (Kafka's record format v2).
 
         Args:
             data: the records, without the header of the batch.
             base: added to every position.
             count: how many there must be; a record has at least 7 bytes.
+            most_headers: how many headers all of them may have together.
 
         Returns:
-            Shape (`RECORD_FIELDS`, count): offset delta, timestamp delta, key, key size, value, value size, headers, end.
-            A size of -1 is a null.
+            Shape (`RECORD_FIELDS`, count): offset delta, timestamp delta, key, key size, value, value size, headers, size.
+            A key or value of size -1 is a null. The size of a record is that of its key, its value, and its headers with 8
+            bytes for each.
 
         Raises:
-            ValueError: the bytes are not so many records.
+            TooManyHeadersError: there are more headers.
+            ValueError: the bytes are not so many records, with offset deltas that rise from 0 on.
         """
         if not 0 <= count <= len(data):
             raise ValueError(f"{count} records in {len(data)} bytes")
         rows = np.empty((RECORD_FIELDS, count), np.int64)
-        found = self._records(data, len(data), base, count, rows.ctypes.data)
+        start = np.frombuffer(data, np.uint8).ctypes.data
+        found = self._records(start, len(data), base, count, max(most_headers, 0), rows.ctypes.data)
+        if found == _TOO_MANY_HEADERS:
+            raise TooManyHeadersError(f"more than {most_headers} headers")
         if found != count:
             raise ValueError(_FAULTS.get(found, f"code {found}"))
         return rows

@@ -1,12 +1,36 @@
 """What a task wants written: plain values, collected by `cut` and put into one transaction by the shell."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 from schemas.state import Ledger, Position
 
 Role = Literal["module_metrics", "system_metrics", "module_alerts", "health_status"]
 Header = tuple[str, bytes | None]
+
+
+class RawName(str):
+    """The name of a header that is not UTF-8. As text its odd bytes are escaped; `raw` are the bytes, to be written again."""
+
+    __slots__ = ("raw",)
+    raw: bytes
+
+    def __new__(cls, raw: bytes) -> Self:
+        """The name of these bytes."""
+        name = super().__new__(cls, raw.decode(errors="backslashreplace"))
+        name.raw = raw
+        return name
+
+
+def name_bytes(name: str) -> bytes:
+    """The name of a header as it is on the wire."""
+    return name.raw if isinstance(name, RawName) else name.encode()
+
+
+def headers_bytes(headers: Sequence[Header]) -> int:
+    """Names and values together."""
+    return sum(len(name_bytes(name)) + len(value or b"") for name, value in headers)
 
 
 class Emitted(NamedTuple):
@@ -19,8 +43,27 @@ class Emitted(NamedTuple):
     time_ms: int
 
 
+class WholeBatch(NamedTuple):
+    """A record batch of the input that cannot be taken apart, so that one letter stands for all its records.
+
+    Attributes:
+        first_offset, last_offset: which offsets it has.
+        records: how many of them hold a record, as its header says.
+        reason, message: why.
+    """
+
+    first_offset: int
+    last_offset: int
+    records: int
+    reason: str
+    message: str
+
+
 class Rejected(NamedTuple):
-    """One input record for the dead letters or the late topic, untouched, with what is known of it."""
+    """One input record for the dead letters or the late topic, untouched, with what is known of it.
+
+    With `whole` it stands for a batch: `value` holds the bytes of the batch as they were fetched, `offset` its first one.
+    """
 
     reason: str
     message: str
@@ -31,10 +74,16 @@ class Rejected(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: tuple[Header, ...]
+    whole: WholeBatch | None = None
+
+    @property
+    def records(self) -> int:
+        """How many records of the input it stands for."""
+        return 1 if self.whole is None else self.whole.records
 
 
 class Forwarded(NamedTuple):
-    """One input record on its way to the partition of its module."""
+    """One input record on its way to the partition of its module. `timestamp_ms` is the Kafka timestamp it came with."""
 
     module_id: str
     value: bytes
@@ -56,8 +105,10 @@ class Partial(NamedTuple):
     value: bytes
 
 
-# What a record costs besides its value until it is written: its object, its headers, and its encoded copy.
+# What a record costs besides its key and value until it is written: its object, headers of ours, and its encoded copy.
 RECORD_BYTES = 600
+# What one of its own headers costs besides name and value: three objects and a place in two lists.
+HEADER_BYTES = 200
 
 
 @dataclass(slots=True)
@@ -77,12 +128,17 @@ class Outbox:
     def reject(self, record: Rejected) -> None:
         """Add a late or dead letter."""
         self.rejected.append(record)
-        self.size_bytes += len(record.value or b"") + RECORD_BYTES
+        self.size_bytes += _held_bytes(record.key, record.value, record.headers)
 
     def forward(self, record: Forwarded) -> None:
         """Add a record to repartition."""
         self.forwarded.append(record)
-        self.size_bytes += len(record.value) + RECORD_BYTES
+        self.size_bytes += _held_bytes(None, record.value, record.headers)
+
+
+def _held_bytes(key: bytes | None, value: bytes | None, headers: Sequence[Header]) -> int:
+    size = len(key or b"") + len(value or b"") + RECORD_BYTES
+    return size + headers_bytes(headers) + HEADER_BYTES * len(headers) if headers else size
 
 
 @dataclass(frozen=True, slots=True)

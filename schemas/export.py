@@ -226,15 +226,26 @@ def _headers(entry: _Topic) -> JsonObject:
             "offset": number,
             "timestamp": number | {"description": "the record's own Kafka timestamp, epoch ms"},
         }
-        properties = {f"modpulse.errors.{name}": schema for name, schema in fields.items()}
-    else:
-        properties = {
-            "ce_specversion": text | {"const": "1.0"},
-            "ce_id": text | {"description": "a pure function of topic, key and revision: the same on every replay"},
-            "ce_type": text,
-            "ce_source": text,
-            "ce_time": text | {"format": "date-time"},
+        sometimes: JsonObject = {
+            "truncated": text
+            | {"description": "which parts are not whole and how many bytes they had: key=9437184,value=70"},
+            "first_offset": number | {"description": "of the batch, where the letter stands for all records of one"},
+            "last_offset": number,
+            "records": number | {"description": "how many it stands for; its value is the batch as it was fetched"},
         }
+        properties = {f"modpulse.errors.{name}": schema for name, schema in (fields | sometimes).items()}
+        return {
+            "type": "object",
+            "properties": properties,
+            "required": [f"modpulse.errors.{name}" for name in fields],
+        }
+    properties = {
+        "ce_specversion": text | {"const": "1.0"},
+        "ce_id": text | {"description": "a pure function of topic, key and revision: the same on every replay"},
+        "ce_type": text,
+        "ce_source": text,
+        "ce_time": text | {"format": "date-time"},
+    }
     return {"type": "object", "properties": properties, "required": list(properties)}
 
 

@@ -184,8 +184,14 @@ def _wrappings(at: int) -> list[GoodOddity]:
     }.items():
         value = event.replace(MODULE.encode(), f"odd-{name}".encode())
         oddities.append(GoodOddity(name, value, key, (), f"odd-{name}", at, 1.5, "forwarded, then counted once"))
-    largest = padded(at, MAX_RECORD_BYTES, module_id='"odd-largest-record"')
-    oddities.append(GoodOddity("largest-record", largest, b"odd-largest-record", (), "odd-largest-record", at, 1.5, ""))
+    for name, headers in (
+        ("largest-record", ()),
+        ("largest-record-with-headers", (("", None), ("trace", b"x" * 30_000))),
+    ):
+        module = f"odd-{name}"
+        own = len(module) + sum(8 + len(header) + len(value or b"") for header, value in headers)
+        largest = padded(at, MAX_RECORD_BYTES - own, module_id=f'"{module}"')
+        oddities.append(GoodOddity(name, largest, module.encode(), headers, module, at, 1.5, "key and headers count"))
     return oddities
 
 

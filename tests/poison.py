@@ -1,7 +1,7 @@
 """Bad records a topic gets from hostile or confused producers, and the reason each must get.
 
-One rule gives the reason. The value's size is judged first (`too_large`); then the typed JSON decoder: what is no JSON,
-no UTF-8 or nested too deep is `undecodable`, JSON that breaks the contract is `invalid`; then the clock
+One rule gives the reason. The size of key, value and headers is judged first (`too_large`); then the typed JSON decoder: what
+is no JSON, no UTF-8 or nested too deep is `undecodable`, JSON that breaks the contract is `invalid`; then the clock
 (`future_timestamp`). Each bad record has one thing wrong with it, so the order of checks inside a step is free.
 `half_event_head` and `half_event_tail` are one good event when a comma joins them, and `two_events_comma` is two: a
 decoder that joins a batch into one array and trusts the number of results applies what it must refuse.
@@ -189,7 +189,8 @@ def poison_kinds(at_ms: int = AT_MS) -> tuple[PoisonKind, ...]:
     key = MODULE.encode()
     future = {"microseconds": str(at_ms * 1000), "year_2100": str(4_102_444_800_000), "int64_max": str(2**63 - 1)}
     future |= {"text_2100": '"2100-01-01T00:00:00Z"', "text_9999": '"9999-12-31T23:59:59.999-12:00"'}
-    large: dict[str, bytes] = {"one_byte_over": padded(at_ms, MAX_RECORD_BYTES + 1), "not_json": b"x" * 100_000}
+    large: dict[str, bytes] = {"value": padded(at_ms, MAX_RECORD_BYTES + 1), "not_json": b"x" * 100_000}
+    large |= {"one_byte_over": padded(at_ms, MAX_RECORD_BYTES + 1 - len(key))}
     large |= {"nesting_200k": b"[" * 200_000, "long_id": raw(at_ms, module_id=f'"{"x" * 100_000}"')}
     values: Mapping[str, tuple[str, bytes | None]] = (
         {name: ("undecodable", value) for name, value in _undecodable(at_ms).items()}
@@ -208,8 +209,30 @@ def poison_kinds(at_ms: int = AT_MS) -> tuple[PoisonKind, ...]:
         PoisonKind("empty_key", garbage, b"", (), "undecodable", "an empty key is not a missing key"),
         PoisonKind("header_null", garbage, key, (("trace", None),), "undecodable", "a header may have no value"),
         PoisonKind("header_not_utf8", garbage, key, (("trace", b"\xff"),), "undecodable", "header values are bytes"),
+        *_large_but_for_the_value(at_ms),
         PoisonKind("headers_spoofed", garbage, key, tuple(spoofed), "undecodable", "the worker's own reason must win"),
     )
+
+
+def _large_but_for_the_value(at_ms: int) -> list[PoisonKind]:
+    """Records whose value is an ordinary event, or nothing, and whose other parts are not."""
+    good, key, most = raw(at_ms), MODULE.encode(), MAX_RECORD_BYTES
+    room = most - len(good) - len(key)
+    parts: dict[str, tuple[bytes | None, Headers, bytes | None]] = {
+        "key": (b"k" * most, (), good),
+        "key_of_a_tombstone": (b"k" * (most + 1), (), None),
+        "key_not_utf8": (b"\xff" * (most + 1), (), b"{garbage"),
+        "header_one_byte_over": (key, (("h", b"x" * (room - 8)),), good),
+        "header_name": (key, (("n" * (room - 7), None),), good),
+        "header_name_of_two_bytes": (key, (("ü" * (room // 2), b""),), good),
+        "headers_foreign_key": (b"somebody-else", (("h", b"x" * most),), good),
+        "headers_many": (key, (("", None),) * (room // 8 + 1), good),
+        "all_together": (b"k" * 30_000, (("h", b"x" * 30_000),), padded(at_ms, 30_000)),
+    }
+    return [
+        PoisonKind(f"too_large_{name}", value, own, headers, "too_large", "more than its value counts")
+        for name, (own, headers, value) in parts.items()
+    ]
 
 
 POISON: tuple[PoisonKind, ...] = poison_kinds()

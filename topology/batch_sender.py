@@ -99,13 +99,15 @@ class BatchSender:
 
 
 @asynccontextmanager
-async def batch_sender(settings: Settings, topic: str, compression: str = COMPRESSION) -> AsyncIterator[BatchSender]:
+async def batch_sender(
+    settings: Settings, topic: str, compression: str | None = COMPRESSION
+) -> AsyncIterator[BatchSender]:
     """A sender to a topic that exists. Leaving the block without an error waits until everything is acknowledged.
 
     Args:
         settings: of the broker.
         topic: where to.
-        compression: a codec of Kafka's.
+        compression: a codec of Kafka's, or none.
 
     Raises:
         ConfigError: the topic is missing.

@@ -29,7 +29,7 @@ from aiokafka.protocol.types import (
 )
 
 # Bits of the operations a topic allows, in Kafka's AclOperation numbering.
-OPERATION_BITS = {"READ": 3, "WRITE": 4, "CREATE": 5, "DESCRIBE": 8}
+OPERATION_BITS = {"READ": 3, "WRITE": 4, "CREATE": 5, "DELETE": 6, "DESCRIBE": 8}
 _QUORUM_TOPIC = "__cluster_metadata"
 _FORBIDDEN: str = errors.TopicAuthorizationFailedError.__name__
 

@@ -19,10 +19,13 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooL
 
 from pipeline.outputs import Header
 from schemas.errors import BrokerUnavailable, TaskFenced
-from topology.dead_letters import UNKNOWN, Letter, LetterFilter, LetterReader, letter_reader
+from topology.dead_letters import UNKNOWN, Letter, LetterFilter
+from topology.decompress import LZ4
 from topology.event_key import partition_for
 from topology.existing_topics import require_topics
 from topology.kafka_client import broker_errors, client_options
+from topology.letter_reader import LetterReader, letter_reader
+from topology.outgoing import Record, batches_of
 from topology.progress import Progress
 from topology.replayed_letters import ReplayedLetters, packed
 from topology.restore import read_changelog
@@ -31,12 +34,11 @@ from topology.transaction import FENCED
 
 log = structlog.get_logger()
 
-_Record = tuple[bytes | None, bytes | None, list[Header]]
-
 REPLAYED_FROM = "modpulse.replayed.from"
 TRUNCATED = "truncated"
 TOO_LARGE = "too large for the input topic"
 FOREIGN = "not a letter of ours"
+WHOLE_BATCH = "stands for a whole batch, which was refused as one"
 
 # A transaction: readers of the input wait for its end, so it is short, and its batches are kept in memory.
 CHUNK_LETTERS = 500
@@ -163,6 +165,8 @@ class _Run:
             done.filtered += 1
         elif letter.reason == UNKNOWN:
             done.unsendable[FOREIGN] += 1
+        elif letter.batch is not None:
+            done.unsendable[WHOLE_BATCH] += 1
         elif letter.truncated:
             done.unsendable[TRUNCATED] += 1
         elif self._is_done(letter):
@@ -241,9 +245,6 @@ class _Outlet:
                 **self._options,
                 transactional_id=self._settings.replay_transactional_id,
                 transaction_timeout_ms=min(self._settings.kafka.transaction_timeout, TRANSACTION_TIMEOUT_MS),
-                max_batch_size=BATCH_BYTES,
-                max_request_size=16 << 20,
-                compression_type="lz4",
                 linger_ms=0,
             )
             # aiokafka's start returns before the producer id is initialised; an empty transaction waits for it.
@@ -274,18 +275,17 @@ class _Outlet:
         """
         if self._producer is None:
             return
-        by_partition: dict[int, list[_Record]] = {}
+        by_partition: dict[int, list[Record]] = {}
         for letter in letters:
-            by_partition.setdefault(self._target(letter), []).append((letter.key, letter.value, _headers(letter)))
+            by_partition.setdefault(self._target(letter), []).append(Record(letter.key, letter.value, _headers(letter)))
         topic = self._settings.topics.module_log_events
         try:
             async with self._producer.transaction():
                 pending: list[asyncio.Future[Any]] = []
                 for partition, records in by_partition.items():
                     pending += await self._append(topic, partition, records)
-                pending += await self._append(
-                    self._settings.replayed_topic, 0, [(key, value, []) for key, value in marks.items()]
-                )
+                said = [Record(key, value) for key, value in marks.items()]
+                pending += await self._append(self._settings.replayed_topic, 0, said)
                 await asyncio.gather(*pending)
         except FENCED as error:
             raise TaskFenced(
@@ -303,24 +303,18 @@ class _Outlet:
             return origin.partition
         return partition_for(letter.key, self._partitions)
 
-    async def _append(self, topic: str, partition: int, records: Sequence[_Record]) -> list[asyncio.Future[Any]]:
-        """Send records to one partition in as few batches as fit; order is kept."""
+    async def _append(self, topic: str, partition: int, records: Sequence[Record]) -> list[asyncio.Future[Any]]:
+        """Send records to one partition in as few batches as fit; order is kept.
+
+        They get the time of now, not the one they came with: retention counts from it, and the letter may be older than that
+        allows.
+        """
         producer = self._producer
         assert producer is not None
-        pending: list[asyncio.Future[Any]] = []
-        batch = None
-        for key, value, headers in records:
-            # The time of now, not the record's: retention counts from it, and the letter may be older than that allows.
-            if batch is not None and batch.append(key=key, value=value, headers=headers, timestamp=None) is not None:
-                continue
-            if batch is not None:
-                pending.append(await producer.send_batch(batch, topic, partition=partition))
-            batch = producer.create_batch()
-            batch.append(key=key, value=value, headers=headers, timestamp=None)
-        if batch is not None:
-            batch.close()
-            pending.append(await producer.send_batch(batch, topic, partition=partition))
-        return pending
+        return [
+            await producer.send_batch(batch, topic, partition=partition)
+            for batch in batches_of(records, BATCH_BYTES, codec=LZ4)
+        ]
 
 
 def _headers(letter: Letter) -> list[Header]:

@@ -1,39 +1,25 @@
-"""The dead-letter and late topics as their readers see them: every committed letter, why it is there, where it came from.
+"""Late and dead letters as their readers see them: why each is there, where it came from, and how many there are of which kind.
 
-Partition by partition from the beginning to the end as it was when asked, one fetch in memory at a time, so neither the size
-of the topic nor who writes to it meanwhile matters. Records without our headers (anybody may write to a topic) are letters of
-reason `unknown`; nothing here changes a topic.
+Records without our headers (anybody may write to a topic) are letters of reason `unknown`. `topology.letter_reader` reads them.
 """
 
 import heapq
-import time
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field
-from typing import Any
-
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from pipeline.outputs import Header
-from schemas.errors import BrokerUnavailable
 from schemas.export import REASONS
-from topology.existing_topics import require_topics
-from topology.kafka_client import broker_errors
-from topology.live_feed import read_committed_consumer
-from topology.progress import Progress
-from topology.settings import Settings
+from topology.letters import ERROR_HEADERS
 
-ERROR_HEADERS = "modpulse.errors."
 UNKNOWN = "unknown"
 DEAD_REASONS = tuple(reason for reason in REASONS if reason != "late")
 
-_FETCH_WAIT_MS = 500
-_FETCH_RECORDS = 2_000
-_STALL_TIMEOUT_S = 60.0
 # Header texts are whatever the writer of the record chose: what is kept of them is bounded.
 _MAX_MESSAGE_CHARS = 1_000
 _MAX_ORIGINS = 1_000
+_SHOWN_BYTES = 1_000
 _OTHER_ORIGINS = "(others)"
 
 
@@ -47,18 +33,28 @@ class Origin:
     timestamp_ms: int
 
 
+class BatchPlace(NamedTuple):
+    """Which records of its origin a letter stands for, when it stands for a whole batch."""
+
+    first_offset: int
+    last_offset: int
+    records: int
+
+
 @dataclass(frozen=True, slots=True)
 class Letter:
     """One late or dead letter.
 
     Attributes:
         topic, partition, offset: where the letter itself is.
-        timestamp_ms: the Kafka timestamp, which is that of the record behind it.
+        timestamp_ms: when it was written.
         key, value, headers: as they are on the topic.
         reason: one of the contract's reasons, or `unknown`.
         message: what is wrong with it, for people.
         origin: None where the headers do not say.
-        truncated: whether the value is only the beginning of what came in.
+        truncated: which parts are only the beginning of what came in, and how many bytes they had; empty when it is whole.
+        batch: what it stands for, when that is not one record.
+        key_bytes, value_bytes: how large both are on the topic.
     """
 
     topic: str
@@ -71,7 +67,10 @@ class Letter:
     reason: str
     message: str
     origin: Origin | None
-    truncated: bool
+    truncated: str = ""
+    batch: BatchPlace | None = None
+    key_bytes: int = 0
+    value_bytes: int = 0
 
     @property
     def own_headers(self) -> tuple[Header, ...]:
@@ -81,30 +80,46 @@ class Letter:
     @property
     def size_bytes(self) -> int:
         """Key and value."""
-        return len(self.key or b"") + len(self.value or b"")
+        return self.key_bytes + self.value_bytes
+
+    @property
+    def beginning(self) -> "Letter":
+        """What is worth being kept of it to be shown: many large letters must not fill the memory."""
+        key, value = (self.key or b"")[:_SHOWN_BYTES], (self.value or b"")[:_SHOWN_BYTES]
+        return replace(self, key=self.key and key, value=self.value and value, headers=())
 
 
-def letter_of(topic: str, partition: int, record: Any) -> Letter:
-    """A fetched record as a letter. Of headers that come twice the last counts: the worker's follow the sender's."""
-    headers = tuple((name, value) for name, value in record.headers)
-    said = {name[len(ERROR_HEADERS) :]: value or b"" for name, value in headers if name.startswith(ERROR_HEADERS)}
+def letter_of(
+    place: tuple[str, int, int], timestamp_ms: int, key: bytes | None, value: bytes | None, headers: Sequence[Header]
+) -> Letter:
+    """A record at a topic, partition and offset as a letter.
+
+    Of headers that come twice the last counts: the worker's follow the sender's.
+    """
+    said = {name[len(ERROR_HEADERS) :]: text or b"" for name, text in headers if name.startswith(ERROR_HEADERS)}
     reason = _text(said.get("reason", b""))
     return Letter(
-        topic,
-        partition,
-        record.offset,
-        record.timestamp,
-        record.key,
-        record.value,
-        headers,
+        *place,
+        timestamp_ms,
+        key,
+        value,
+        tuple(headers),
         reason if reason in REASONS else UNKNOWN,
         _text(said.get("message", b""))[:_MAX_MESSAGE_CHARS],
         _origin(said),
-        "truncated" in said,
+        (_text(said["truncated"])[:_MAX_MESSAGE_CHARS] or "?") if "truncated" in said else "",
+        _batch(said),
+        len(key or b""),
+        len(value or b""),
     )
 
 
-def _origin(said: dict[str, bytes]) -> Origin | None:
+def _batch(said: Mapping[str, bytes]) -> BatchPlace | None:
+    first, last, records = (_number(said.get(name, b"")) for name in ("first_offset", "last_offset", "records"))
+    return None if first is None or last is None or records is None else BatchPlace(first, last, records)
+
+
+def _origin(said: Mapping[str, bytes]) -> Origin | None:
     topic = _text(said.get("topic", b""))
     numbers = [_number(said.get(name, b"")) for name in ("partition", "offset", "timestamp")]
     partition, offset, timestamp_ms = numbers
@@ -129,7 +144,7 @@ class LetterFilter:
 
     Attributes:
         reasons: any of these.
-        since_ms: not older than this.
+        since_ms: not written before this.
         key: the record key, byte for byte.
     """
 
@@ -170,7 +185,7 @@ class Overview:
         origin = UNKNOWN if letter.origin is None else letter.origin.topic
         known = origin in self.origins or len(self.origins) < _MAX_ORIGINS
         self.origins[origin if known else _OTHER_ORIGINS] += 1
-        entry = (letter.timestamp_ms, self.letters, letter)
+        entry = (letter.timestamp_ms, self.letters, letter.beginning)
         if len(self._newest) < self.keep:
             heapq.heappush(self._newest, entry)
         elif self.keep:
@@ -180,87 +195,3 @@ class Overview:
     def newest(self) -> list[Letter]:
         """The newest letters, the newest first; of one time those read later come first."""
         return [letter for _, _, letter in sorted(self._newest, key=lambda entry: entry[:2], reverse=True)]
-
-
-class LetterReader:
-    """Reads a topic once, from its first record to the end as it was when `letters` was called.
-
-    Attributes:
-        begins: the first offset of each partition that still exists.
-        read: records read so far.
-    """
-
-    def __init__(
-        self, consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition], begins: dict[int, int]
-    ) -> None:
-        self._consumer = consumer
-        self._partitions = partitions
-        self.begins = begins
-        self.read = 0
-
-    async def letters(self) -> AsyncGenerator[Letter, None]:
-        """Every letter, partition by partition in the order of its offsets.
-
-        Raises:
-            BrokerUnavailable: nothing came for a minute.
-        """
-        ends = await self._consumer.end_offsets(list(self._partitions))
-        for partition in self._partitions:
-            async for letter in self._partition(partition, ends[partition]):
-                self.read += 1
-                yield letter
-
-    async def _partition(self, partition: TopicPartition, end: int) -> AsyncGenerator[Letter, None]:
-        consumer = self._consumer
-        consumer.assign([partition])
-        consumer.seek(partition, self.begins[partition.partition])
-        progress = time.monotonic()
-        while (position := await consumer.position(partition)) < end:
-            found = await consumer.getmany(partition, timeout_ms=_FETCH_WAIT_MS, max_records=_FETCH_RECORDS)
-            for record in found.get(partition, ()):
-                if record.offset >= end:
-                    return
-                yield letter_of(partition.topic, partition.partition, record)
-            # Markers of transactions move the position too, without a record.
-            if await consumer.position(partition) > position:
-                progress = time.monotonic()
-            elif time.monotonic() - progress > _STALL_TIMEOUT_S:
-                raise BrokerUnavailable(
-                    f"{partition.topic}/{partition.partition}: nothing came for {_STALL_TIMEOUT_S:.0f} s before offset {end}"
-                )
-
-
-@asynccontextmanager
-async def letter_reader(settings: Settings, topic: str) -> AsyncIterator[LetterReader]:
-    """A reader of the dead-letter or the late topic, without a group; committed records only.
-
-    Raises:
-        ConfigError: the topic is missing.
-        BrokerUnavailable: no broker answers.
-    """
-    count = (await require_topics(settings, [topic]))[topic]
-    partitions = [TopicPartition(topic, number) for number in range(count)]
-    async with broker_errors(settings):
-        consumer = read_committed_consumer(settings)
-        try:
-            await consumer.start()
-            begins = await consumer.beginning_offsets(partitions)
-            yield LetterReader(consumer, partitions, {tp.partition: offset for tp, offset in begins.items()})
-        finally:
-            await consumer.stop()
-
-
-async def overview(settings: Settings, topic: str, wanted: LetterFilter, keep: int, progress: Progress) -> Overview:
-    """Count what is on a topic and keep its newest letters.
-
-    Raises:
-        ConfigError: the topic is missing.
-        BrokerUnavailable: no broker answers.
-    """
-    found = Overview(keep)
-    async with letter_reader(settings, topic) as reader, aclosing(reader.letters()) as letters:
-        async for letter in letters:
-            progress.reached(reader.read)
-            if wanted.admits(letter):
-                found.take(letter)
-    return found

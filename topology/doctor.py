@@ -222,6 +222,16 @@ def _permissions(settings: Settings, cluster: ClusterState) -> list[Finding]:
     ]
     if lacking:
         return [Finding("permissions", "fail", f"not allowed: {', '.join(lacking)}", "grant these ACLs")]
+    repartition = cluster.topics[settings.repartition_topic]
+    if repartition.exists and "DELETE" not in repartition.allowed:
+        return [
+            Finding(
+                "permissions",
+                "warn",
+                f"not allowed: DELETE on {repartition.name}, so processed records stay there",
+                "grant that ACL, or give it a retention.ms beyond the longest backlog",
+            )
+        ]
     return [Finding("permissions", "ok", "READ and WRITE are granted where needed (transactional ids cannot be asked)")]
 
 

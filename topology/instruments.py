@@ -169,7 +169,7 @@ METRICS: dict[Name, Metric] = {
     "modpulse_rejected_records_total": Metric(
         "counter",
         ("task", "reason"),
-        "Late and dead letters by reason.",
+        "Records that became late or dead letters, by reason; of a letter for a whole batch, all of its records.",
         "Look at the records on the dlq and late topics.",
     ),
     "modpulse_dead_letter_ratio": Metric(
@@ -251,7 +251,7 @@ class Instruments:
         self._histograms["modpulse_flush_seconds"].labels(task).observe(seconds)
         self._counters["modpulse_flush_records_total"].labels(task).inc(cut.records)
         for record in cut.outbox.rejected:
-            self._counters["modpulse_rejected_records_total"].labels(task, record.reason).inc()
+            self._counters["modpulse_rejected_records_total"].labels(task, record.reason).inc(record.records)
         for name, labels, total in (*_ledger_totals(cut.position.ledger), *_core_totals(core)):
             self._raise_to(name, total, task, *labels)
         self._show_ledger(task, cut.position.ledger)

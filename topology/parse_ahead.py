@@ -14,7 +14,8 @@ from typing import Self
 
 from faust.types import TP
 
-from topology.fetch import Piece, Span
+from topology.piece import Piece
+from topology.span import Span
 
 # Parsed and not processed, the one that is being processed among them; each is two or three MiB as a rule.
 PIECES_AHEAD = 5
@@ -95,7 +96,7 @@ class ParseAhead:
     def _parse(self, loop: asyncio.AbstractEventLoop, spans: Iterable[tuple[TP, Span, Iterator[Piece]]]) -> None:
         for partition, span, pieces in spans:
             for piece in pieces:
-                size_bytes = piece.records.nbytes
+                size_bytes = piece.nbytes
                 with self._room:
                     if self._closed:
                         return

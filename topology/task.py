@@ -22,6 +22,7 @@ from topology.clock import SteadyClock
 from topology.fetch import Piece
 from topology.flush_pace import FlushPace
 from topology.instruments import Instruments
+from topology.letters import adopt
 from topology.log_position import LogEdges, restart_of, start_of
 from topology.restore import check_not_behind, check_not_cut, check_not_made_anew, read_changelog
 from topology.settings import Settings
@@ -121,6 +122,11 @@ class Task:
     def client(self) -> Any:
         """The aiokafka client of its producer."""
         return self._transactor.client
+
+    @property
+    def committed_offsets(self) -> dict[str, int]:
+        """The next offset of each source as this task last committed it; empty before its first commit."""
+        return dict(self._flushed_offsets or {})
 
     @property
     def overdue_s(self) -> float:
@@ -358,10 +364,11 @@ class Task:
                 # Until it is committed, this cut exists nowhere but here: if that fails, the core is ahead of what is written,
                 # and anything flushed after it would hide the gap.
                 self._broken = True
-                await self._transactor.commit(cut, self.spec.partition, self.spec.changelog, offsets)
+                written = await self._transactor.commit(cut, self.spec.partition, self.spec.changelog, offsets)
                 self._broken = False
+                adopt(self.core.ledgers, cut, written)
                 self._flushed_offsets = dict(cut.position.offsets)
-                self._instruments.flushed(self.spec.name, self.core, cut, time.monotonic() - began)
+                self._instruments.flushed(self.spec.name, self.core, written, time.monotonic() - began)
             self._flush_began_s = None
             return busy_s
 

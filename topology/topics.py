@@ -2,7 +2,8 @@
 
 | topic | cleanup | why |
 |---|---|---|
-| input, repartition, late, dead letters | delete | each record is an event of its own |
+| input, late, dead letters | delete | each record is an event of its own |
+| repartition | delete, but not by time | the worker deletes what it has processed (`topology.repartition_trim`) |
 | outputs with a window in their key | compact,delete | the newest revision of a key is enough; old windows end with retention |
 | health-status, changelogs, replayed letters | compact | the newest record of every key must stay for ever |
 """
@@ -20,10 +21,16 @@ _EVENT_RETENTION_MS = 7 * _DAY_MS
 _DEAD_LETTER_RETENTION_MS = 14 * _DAY_MS
 _ALERT_RETENTION_MS = 30 * _DAY_MS
 
-# One batch of the input. A batch is decompressed whole, at up to 1000:1, so this bounds the worker's memory.
+# One batch of the input. What it may hold is bounded by `limits.max_batch_bytes`; this bounds what is fetched for it.
 _INPUT_BATCH_BYTES = 1 << 20
-# An input batch comes out again as one record with headers.
+# A batch of the input may come out as one letter, and so may a record that was compressed well.
 _FORWARDED_BATCH_BYTES = 8 << 20
+# Retention counts from when a letter or a forwarded record was written, not from when its event came in; nor may the broker
+# refuse a record because the clock of its sender was wrong.
+_WHEN_WRITTEN = {"message.timestamp.type": "LogAppendTime"}
+_FOR_EVER = -1
+# What was deleted by offset frees its disk only with its whole segment; Kafka's own are 1 GiB.
+_TRIMMED = {"segment.bytes": str(64 << 20)}
 # One record carries a merged sketch; a flush sends large batches.
 _STATE_BATCH_BYTES = 8 << 20
 
@@ -57,7 +64,7 @@ def desired_topics(settings: Settings, input_partitions: int | None = None) -> t
     tasks = input_partitions or partitions
     window_ms = _window_retention_ms(settings)
     events = _deleted(_EVENT_RETENTION_MS, **{"max.message.bytes": str(_INPUT_BATCH_BYTES)})
-    forwarded = {"max.message.bytes": str(_FORWARDED_BATCH_BYTES)}
+    forwarded = {"max.message.bytes": str(_FORWARDED_BATCH_BYTES)} | _WHEN_WRITTEN
     outputs = _compacted_and_deleted(max(window_ms, _EVENT_RETENTION_MS))
     wanted = (
         TopicSpec(topics.module_log_events, tasks, events),
@@ -71,7 +78,7 @@ def desired_topics(settings: Settings, input_partitions: int | None = None) -> t
         TopicSpec(topics.late, partitions, _deleted(_EVENT_RETENTION_MS, **forwarded)),
         TopicSpec(topics.dlq, partitions, _deleted(_DEAD_LETTER_RETENTION_MS, **forwarded)),
         TopicSpec(settings.changelog_topic, tasks, _changelog(), exact=True),
-        TopicSpec(settings.repartition_topic, tasks, _deleted(_EVENT_RETENTION_MS, **forwarded), exact=True),
+        TopicSpec(settings.repartition_topic, tasks, _deleted(_FOR_EVER, **forwarded, **_TRIMMED), exact=True),
         TopicSpec(settings.partials_topic, 1, _compacted_and_deleted(window_ms), exact=True),
         TopicSpec(settings.system_changelog_topic, 1, _changelog(), exact=True),
         # Written by hand now and then, and read whole each time: one partition is one reader.

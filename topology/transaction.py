@@ -1,39 +1,30 @@
-"""One flush, one Kafka transaction: outputs, state, position and input offsets are committed together or not at all."""
+"""One flush, one transaction: outputs, letters, forwarded events, state and offsets are committed together or not at all."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
-from functools import lru_cache
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import InvalidProducerEpoch, InvalidProducerIdMapping, ProducerFenced
+from aiokafka.errors import InvalidProducerEpoch, InvalidProducerIdMapping, KafkaError, ProducerFenced
 
-from pipeline.outputs import Cut, Emitted, Forwarded, Header, Rejected, Role
-from schemas.errors import TaskFenced
-from schemas.state import POSITION_KEY, pack_position
-from topology.partitioner import partition_of
+from pipeline.outputs import Cut, Rejected
+from schemas.errors import ConfigError, TaskFenced
+from topology.addressed import Addresses, Parcel
+from topology.attempt import Attempt, Sent
+from topology.letters import letter, without_forwarded
+from topology.outgoing import MAX_BATCH_BYTES, batches_of, size_of_headers
 from topology.settings import Settings
-
-Record = tuple[bytes | None, bytes | None, list[Header], int]
+from topology.topic_limits import TopicLimits
 
 log = structlog.get_logger()
 
 CLOSE_TIMEOUT_S = 3.0
-# A Kafka batch is written and read whole; broker and topics take 1 MiB by default.
-MAX_BATCH_BYTES = 900_000
-# The late and dead-letter topics take 8 MiB (topology/topics.py); a compressed input batch can hold more than that.
-MAX_LETTER_BYTES = 7 << 20
 # Ends of producers that nobody waits for; held here, or the loop would drop them half way.
 _ABANDONED: set[asyncio.Future[Any]] = set()
 FENCED = (ProducerFenced, InvalidProducerEpoch, InvalidProducerIdMapping)
-
-
-@lru_cache(maxsize=4_096)
-def _rfc3339(time_ms: int) -> bytes:
-    moment = datetime.fromtimestamp(time_ms / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z").encode()
+# A letter that is refused although it is smaller than this has nothing left to be cut.
+_STUB_BYTES = 2_048
 
 
 class Transactor:
@@ -44,7 +35,6 @@ class Transactor:
     """
 
     def __init__(self, settings: Settings, options: Mapping[str, Any], task_name: str, group_id: str) -> None:
-        self._settings = settings
         self._group_id = group_id
         self._task_name = task_name
         self._producer = AIOKafkaProducer(
@@ -56,21 +46,9 @@ class Transactor:
             compression_type=None,
             linger_ms=0,
         )
-        topics = settings.topics
-        self._topics: dict[Role, str] = {
-            "module_metrics": topics.module_metrics,
-            "system_metrics": topics.system_metrics,
-            "module_alerts": topics.module_alerts,
-            "health_status": topics.health_status,
-        }
-        self._fixed_headers: dict[Role, list[Header]] = {
-            role: [
-                ("ce_specversion", b"1.0"),
-                ("ce_type", f"modpulse.{role.replace('_', '-')}.v1".encode()),
-                ("ce_source", f"/modpulse/{settings.application_id}".encode()),
-            ]
-            for role in self._topics
-        }
+        self._addresses = Addresses(settings)
+        self._late, self._dead = settings.topics.late, settings.topics.dlq
+        self._limits = TopicLimits(options)
         self._partitions: dict[str, int] = {}
 
     async def open(self) -> None:
@@ -113,8 +91,8 @@ class Transactor:
         partition: int,
         changelog: str,
         offsets: Mapping[TopicPartition, int],
-    ) -> None:
-        """Write a cut and commit it.
+    ) -> Cut:
+        """Write a cut and commit it. What a topic does not take is written again, smaller, in another transaction.
 
         Args:
             cut: everything of one flush.
@@ -123,67 +101,58 @@ class Transactor:
             offsets: next input offsets, committed to the group in the same transaction (for lag tools and the restore
                 check; the task itself goes by its `position` record).
 
+        Returns:
+            The cut as it was written: the same, unless the repartition topic did not take a record, which is a dead letter then.
+
         Raises:
             TaskFenced: another worker owns the task.
+            ConfigError: a topic does not take one of our own records; the message names its setting.
         """
-        try:
-            async with self._producer.transaction():
-                pending = await self._send_outputs(cut, partition)
-                state: list[Record] = [(key, value, [], 0) for key, value in cut.state]
-                state.append((POSITION_KEY, pack_position(cut.position), [], 0))
-                pending += await self._send(changelog, partition, state)
-                await asyncio.gather(*pending)
-                if offsets:
-                    await self._producer.send_offsets_to_transaction(dict(offsets), self._group_id)
-        except FENCED as error:
-            raise TaskFenced(f"task {self._task_name}: another worker has taken it over ({error})") from error
+        while True:
+            attempt = Attempt(self._producer)
+            try:
+                async with self._producer.transaction():
+                    for parcel in [
+                        *self._addresses.outputs(cut, partition),
+                        *await self._letters(cut, partition),
+                        *await self._forwarded(cut),
+                        *self._addresses.state(cut, partition, changelog),
+                    ]:
+                        await self._send(attempt, parcel)
+                    await attempt.acknowledged()
+                    if offsets:
+                        await self._producer.send_offsets_to_transaction(dict(offsets), self._group_id)
+                return cut
+            except FENCED as error:
+                raise TaskFenced(f"task {self._task_name}: another worker has taken it over ({error})") from error
+            except KafkaError:
+                refused = attempt.refused()
+                if not refused:
+                    raise
+            attempt.forget()
+            cut = await self._smaller(cut, refused)
 
-    async def _send_outputs(self, cut: Cut, partition: int) -> list[asyncio.Future[Any]]:
-        by_role: dict[Role, list[Emitted]] = {}
-        for record in cut.outbox.emitted:
-            by_role.setdefault(record.role, []).append(record)
-        pending: list[asyncio.Future[Any]] = []
-        for role, emitted in by_role.items():
-            pending += await self._send(self._topics[role], partition, self._emitted(role, emitted))
-        topics = self._settings.topics
-        late = [_letter(record) for record in cut.outbox.rejected if record.reason == "late"]
-        dead = [_letter(record) for record in cut.outbox.rejected if record.reason != "late"]
-        pending += await self._send(topics.late, partition, late)
-        pending += await self._send(topics.dlq, partition, dead)
-        if cut.outbox.forwarded:
-            pending += await self._forward(cut.outbox.forwarded)
-        partials: list[Record] = [(key, value, [], 0) for key, value in cut.partials]
-        pending += await self._send(self._settings.partials_topic, 0, partials)
-        return pending
+    async def _letters(self, cut: Cut, partition: int) -> Iterator[Parcel]:
+        late = [record for record in cut.outbox.rejected if record.reason == "late"]
+        dead = [record for record in cut.outbox.rejected if record.reason != "late"]
+        bounds = {topic: await self._bound(topic, found) for topic, found in ((self._late, late), (self._dead, dead))}
+        return (
+            Parcel(topic, partition, (letter(record, bounds[topic]) for record in found))
+            for topic, found in ((self._late, late), (self._dead, dead))
+        )
 
-    async def _forward(self, forwarded: list[Forwarded]) -> list[asyncio.Future[Any]]:
-        topic = self._settings.repartition_topic
-        count = await self._count(topic)
-        by_partition: dict[int, list[Record]] = {}
-        for record in forwarded:
-            key = record.module_id.encode()
-            target = by_partition.setdefault(partition_of(key, count), [])
-            target.append((key, record.value, list(record.headers), record.timestamp_ms))
-        pending: list[asyncio.Future[Any]] = []
-        for partition, records in by_partition.items():
-            pending += await self._send(topic, partition, records)
-        return pending
+    async def _bound(self, topic: str, rejected: list[Rejected]) -> int:
+        """What a letter to this topic may have; only a large one is worth a question."""
+        large = any(
+            len(record.key or b"") + len(record.value or b"") + size_of_headers(record.headers) > MAX_BATCH_BYTES // 2
+            for record in rejected
+        )
+        return await self._limits.record_bytes(topic) if large else self._limits.batch_bytes(topic)
 
-    def _emitted(self, role: Role, emitted: list[Emitted]) -> list[Record]:
-        topic, fixed = self._topics[role].encode(), self._fixed_headers[role]
-        return [
-            (
-                record.key,
-                record.value,
-                [
-                    *fixed,
-                    ("ce_id", b"%s/%s/%d" % (topic, record.key, record.revision)),
-                    ("ce_time", _rfc3339(record.time_ms)),
-                ],
-                0,
-            )
-            for record in emitted
-        ]
+    async def _forwarded(self, cut: Cut) -> Iterator[Parcel]:
+        if not cut.outbox.forwarded:
+            return iter(())
+        return self._addresses.forwarded(cut, await self._count(self._addresses.repartition))
 
     async def _count(self, topic: str) -> int:
         count = self._partitions.get(topic)
@@ -191,44 +160,23 @@ class Transactor:
             count = self._partitions[topic] = len(await self._producer.partitions_for(topic))
         return count
 
-    async def _send(self, topic: str, partition: int, records: Iterable[Record]) -> list[asyncio.Future[Any]]:
+    async def _send(self, attempt: Attempt, parcel: Parcel) -> None:
         """Send records to one partition in as few batches as fit; order is kept."""
-        pending: list[asyncio.Future[Any]] = []
-        batch = None
-        for key, value, headers, timestamp_ms in records:
-            timestamp = timestamp_ms or None
-            if (
-                batch is not None
-                and batch.append(key=key, value=value, headers=headers, timestamp=timestamp) is not None
-            ):
+        topic, partition, records = parcel
+        for batch in batches_of(records, self._limits.batch_bytes(topic)):
+            await attempt.send(batch, TopicPartition(topic, partition % await self._count(topic)))
+
+    async def _smaller(self, cut: Cut, refused: list[Sent]) -> Cut:
+        """Learn from what was refused: the next attempt has smaller batches and letters."""
+        for sent in refused:
+            topic = sent.partition.topic
+            most_bytes = await self._limits.refused(topic, sent.size_bytes)
+            if sent.records > 1 or (topic in (self._late, self._dead) and sent.size_bytes > _STUB_BYTES):
                 continue
-            if batch is not None:
-                pending.append(await self._send_batch(batch, topic, partition))
-            batch = self._producer.create_batch()
-            batch.append(key=key, value=value, headers=headers, timestamp=timestamp)
-        if batch is not None:
-            pending.append(await self._send_batch(batch, topic, partition))
-        return pending
-
-    async def _send_batch(self, batch: Any, topic: str, partition: int) -> asyncio.Future[Any]:
-        batch.close()
-        target = partition % await self._count(topic)
-        sent: asyncio.Future[Any] = await self._producer.send_batch(batch, topic, partition=target)
-        return sent
-
-
-def _letter(record: Rejected) -> Record:
-    headers: list[Header] = [
-        *record.headers,
-        ("modpulse.errors.reason", record.reason.encode()),
-        ("modpulse.errors.message", record.message.encode()),
-        ("modpulse.errors.topic", record.topic.encode()),
-        ("modpulse.errors.partition", b"%d" % record.partition),
-        ("modpulse.errors.offset", b"%d" % record.offset),
-        ("modpulse.errors.timestamp", b"%d" % record.timestamp_ms),
-    ]
-    value = record.value
-    if value is not None and len(value) > MAX_LETTER_BYTES:
-        headers.append(("modpulse.errors.truncated", b"%d" % len(value)))
-        value = value[:MAX_LETTER_BYTES]
-    return record.key, value, headers, record.timestamp_ms
+            if topic != self._addresses.repartition:
+                raise ConfigError(
+                    f"topic {topic} takes no record of {sent.size_bytes} bytes, which task {self._task_name} has to write:"
+                    f" raise its max.message.bytes, which is {most_bytes} or little more, above that"
+                )
+            cut = without_forwarded(cut, sent.size_bytes)
+        return cut

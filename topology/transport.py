@@ -63,11 +63,12 @@ class Listener(Protocol):
         """Reading cannot go on."""
 
 
-def _pieces(span: Span, scanner: PlainScanner | None) -> Iterator[Piece]:
+def _pieces(span: Span, scanner: PlainScanner | None, refuse_above: int | None) -> Iterator[Piece]:
     """Parse a span piece by piece, and read the plain events of a topic that holds some."""
     if scanner is None:
-        return span.pieces(PIECE_RECORDS)
-    return map(methodcaller("scanned", scanner), span.pieces(PIECE_RECORDS, scanner.native))
+        return span.pieces(PIECE_RECORDS, refuse_above=refuse_above)
+    pieces = span.pieces(PIECE_RECORDS, scanner.native, refuse_above=refuse_above)
+    return map(methodcaller("scanned", scanner), pieces)
 
 
 class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
@@ -309,7 +310,12 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
                 fetched = await self._fetch()
             except ConsumerStoppedError:
                 break
-            spans = [(tp, span, _pieces(span, scanners.get(tp.topic))) for tp, found in fetched for span in found]
+            refused = self.transport.refuse_above
+            spans = [
+                (tp, span, _pieces(span, scanners.get(tp.topic), refused.get(tp.topic)))
+                for tp, found in fetched
+                for span in found
+            ]
             before, parsing = parsing, ahead.parse(spans)
             if before is not None:
                 await before
@@ -361,6 +367,10 @@ class BatchTransport(driver.Transport):  # type: ignore[misc]
         self.listener = listener
         scanner = PlainScanner.of(settings.core())
         topics = [settings.repartition_topic]
+        # A batch that anybody may have written is refused where it cannot be used; one of our own topics is an error.
+        self.refuse_above = dict.fromkeys(
+            (settings.topics.module_log_events, settings.repartition_topic), settings.limits.max_batch_bytes
+        )
         if settings.repartition != "always":  # else no event is taken in where it comes in first
             topics.append(settings.topics.module_log_events)
         self.scanners = {} if scanner is None else dict.fromkeys(topics, scanner)

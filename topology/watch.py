@@ -18,6 +18,7 @@ from topology.credentials import Credentials
 from topology.instruments import Instruments
 from topology.log_position import RESET_WAY_OUT, is_at_end
 from topology.open_files import lasting_shortage
+from topology.repartition_trim import RepartitionTrim
 from topology.settings import Settings
 from topology.task import Task
 from topology.transport import BatchConsumer
@@ -32,6 +33,7 @@ LAG_EVERY_S = 4.0
 TOPICS_EVERY_S = 10.0
 WARN_EVERY_S = 60.0
 SECRETS_EVERY_S = 5.0
+TRIM_EVERY_S = 60.0
 # A question to the broker that takes longer is given up: the next one may be answered.
 ANSWER_TIMEOUT_S = 5.0
 
@@ -65,6 +67,8 @@ class Watch:
         self._due: dict[str, float] = {}
         self._overflowed: dict[str, int] = {}
         self._topics_task: asyncio.Task[None] | None = None
+        self._trim = RepartitionTrim(settings)
+        self._trim_task: asyncio.Task[None] | None = None
         self.heard_s = time.monotonic()
 
     @property
@@ -94,13 +98,16 @@ class Watch:
                     self._look_at_topics_soon()
                 if self._is_due("secrets", SECRETS_EVERY_S):
                     self._credentials.look()
+                if self._is_due("trim", TRIM_EVERY_S):
+                    self._trim_soon()
                 self._assignment.retry_parked()
                 self._assignment.letters.look(name for name in self._assignment.tasks if name != SYSTEM)
                 if self._is_due("warnings", WARN_EVERY_S):
                     self._warn()
         finally:
-            if self._topics_task is not None:
-                self._topics_task.cancel()
+            for task in (self._topics_task, self._trim_task):
+                if task is not None:
+                    task.cancel()
 
     def _is_due(self, what: str, every_s: float) -> bool:
         now_s = time.monotonic()
@@ -162,6 +169,16 @@ class Watch:
 
     def _some_partition(self) -> TP:
         return TP(self._settings.topics.module_log_events, 0)
+
+    def _trim_soon(self) -> None:
+        """Delete what was forwarded to these tasks and is processed; not waited for, as it takes a connection of its own."""
+        if self._trim_task is None or self._trim_task.done():
+            committed = {
+                task.spec.partition: task.committed_offsets[task.spec.forwarded]
+                for task in self._assignment.tasks.values()
+                if task.spec.forwarded in task.committed_offsets
+            }
+            self._trim_task = asyncio.ensure_future(self._trim.delete_before(committed))
 
     # --- topics ---------------------------------------------------------------------------------------------------------
 

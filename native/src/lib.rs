@@ -20,7 +20,7 @@ pub use event::{Columns, Limits, HAS_ID, KEY_DIFFERS, PLAIN, SUCCESS};
 pub use records::RecordRows;
 
 /// Changes with any signature or meaning below; the Python side refuses another one.
-pub const ABI: u32 = 3;
+pub const ABI: u32 = 4;
 
 /// A panic was caught.
 pub const PANICKED: i64 = -100;
@@ -61,11 +61,13 @@ pub unsafe extern "C" fn modpulse_records(
     size: usize,
     base: i64,
     count: usize,
+    most_headers: u64,
     rows: *mut i64,
 ) -> i64 {
     // SAFETY: promised by the caller.
     let (bytes, rows) = unsafe { (view(bytes, size), view_mut(rows, count * records::FIELDS)) };
-    let found = catch_unwind(AssertUnwindSafe(|| records::find(bytes, base, count, &mut RecordRows::new(rows, count))));
+    let mut rows = RecordRows::new(rows, count);
+    let found = catch_unwind(AssertUnwindSafe(|| records::find(bytes, base, count, most_headers, &mut rows)));
     match found {
         Ok(Ok(())) => count as i64,
         Ok(Err(fault)) => -(fault as i64),

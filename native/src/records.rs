@@ -1,7 +1,10 @@
 //! Where the records of a batch lie (https://kafka.apache.org/documentation/#recordbatch): positions only, nothing is copied.
 
-/// Integers per record: offset delta, timestamp delta, key, key size, value, value size, headers, end.
+/// Integers per record: offset delta, timestamp delta, key, key size, value, value size, headers, size of the record.
 pub const FIELDS: usize = 8;
+
+/// What a header adds to the size of a record, besides its name and its value.
+pub const HEADER_BYTES: i64 = 8;
 
 /// Why a batch is not what its header says.
 #[derive(Debug, PartialEq, Eq, Clone, Copy)]
@@ -12,6 +15,10 @@ pub enum Fault {
     Size = 2,
     /// Bytes are left behind the last record.
     Rest = 3,
+    /// More headers than asked for.
+    Headers = 4,
+    /// An offset is not above the one before.
+    Order = 5,
 }
 
 /// Rows of `FIELDS` columns, column by column.
@@ -66,9 +73,13 @@ impl Reader<'_> {
     }
 }
 
-/// Find `count` records that fill `bytes` exactly; positions are given plus `base`.
-pub fn find(bytes: &[u8], base: i64, count: usize, rows: &mut RecordRows) -> Result<(), Fault> {
+/// Find `count` records that fill `bytes` exactly, with rising offsets from 0 on and at most `headers_left` headers in all.
+///
+/// Positions are given plus `base`.
+pub fn find(bytes: &[u8], base: i64, count: usize, headers_left: u64, rows: &mut RecordRows) -> Result<(), Fault> {
     let mut reader = Reader { bytes, at: 0 };
+    let mut headers_left = headers_left;
+    let mut last_offset = -1;
     for row in 0..count {
         let size = reader.varint()?;
         let begin = reader.at;
@@ -79,23 +90,27 @@ pub fn find(bytes: &[u8], base: i64, count: usize, rows: &mut RecordRows) -> Res
         reader.at += 1; // attributes, none of which is in use
         let timestamp = reader.varint()?;
         let offset = reader.varint()?;
+        if offset <= last_offset {
+            return Err(Fault::Order);
+        }
+        last_offset = offset;
         let (key, key_size) = reader.field()?;
         let (value, value_size) = reader.field()?;
         let headers = reader.at as i64;
-        for _ in 0..u64::try_from(reader.varint()?).map_err(|_| Fault::Size)? {
+        let mut size = key_size.max(0) + value_size.max(0);
+        let header_count = u64::try_from(reader.varint()?).map_err(|_| Fault::Size)?;
+        headers_left = headers_left.checked_sub(header_count).ok_or(Fault::Headers)?;
+        for _ in 0..header_count {
             let (_, name_size) = reader.field()?;
             if name_size < 0 {
                 return Err(Fault::Size);
             }
-            reader.field()?;
+            size += HEADER_BYTES + name_size + reader.field()?.1.max(0);
         }
         if reader.at != end {
             return Err(Fault::Size);
         }
-        rows.put(
-            row,
-            [offset, timestamp, base + key, key_size, base + value, value_size, base + headers, base + end as i64],
-        );
+        rows.put(row, [offset, timestamp, base + key, key_size, base + value, value_size, base + headers, size]);
     }
     if reader.at == bytes.len() {
         Ok(())
@@ -110,7 +125,7 @@ mod tests {
 
     fn rows_of(bytes: &[u8], count: usize) -> Result<Vec<i64>, Fault> {
         let mut cells = vec![0; FIELDS * count];
-        find(bytes, 100, count, &mut RecordRows::new(&mut cells, count)).map(|()| cells)
+        find(bytes, 100, count, 2, &mut RecordRows::new(&mut cells, count)).map(|()| cells)
     }
 
     // size 9, attributes, timestamp +1, offset +0, key of 1, value of 2, no headers
@@ -118,7 +133,31 @@ mod tests {
 
     #[test]
     fn a_record_is_found() {
-        assert_eq!(rows_of(&ONE, 1), Ok(vec![0, 1, 105, 1, 107, 2, 109, 110]));
+        assert_eq!(rows_of(&ONE, 1), Ok(vec![0, 1, 105, 1, 107, 2, 109, 3]));
+    }
+
+    #[test]
+    fn offsets_that_do_not_rise_from_0_on_are_a_fault() {
+        let at = |offset: u8| [18, 0, 2, offset, 2, b'k', 4, b'v', b'w', 0];
+        assert!(rows_of(&[at(0), at(2)].concat(), 2).is_ok());
+        assert_eq!(rows_of(&[at(2), at(2)].concat(), 2), Err(Fault::Order));
+        assert_eq!(rows_of(&[at(4), at(2)].concat(), 2), Err(Fault::Order));
+        assert_eq!(rows_of(&at(1), 1), Err(Fault::Order));
+    }
+
+    #[test]
+    fn the_size_of_a_record_counts_key_value_and_headers() {
+        // no key, value of 1, two headers: a name of 2 with a value of 1, and an empty name with a null
+        let record = [28, 0, 0, 0, 1, 2, b'v', 4, 4, b'h', b'i', 2, b'x', 0, 1];
+        assert_eq!(rows_of(&record, 1), Ok(vec![0, 0, 105, -1, 106, 1, 107, 1 + 8 + 3 + 8]));
+    }
+
+    #[test]
+    fn more_headers_than_asked_for_are_a_fault() {
+        let record = [26, 0, 0, 0, 1, 1, 6, 0, 1, 0, 1, 0, 1, 0];
+        assert_eq!(rows_of(&record, 1), Err(Fault::Headers));
+        // a number of headers that lies is one too, before anything is looked for
+        assert_eq!(rows_of(&[18, 0, 0, 0, 1, 1, 254, 255, 255, 15], 1), Err(Fault::Headers));
     }
 
     #[test]

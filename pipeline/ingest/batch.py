@@ -7,7 +7,7 @@ from typing import Protocol, overload
 import numpy as np
 
 from pipeline.native import PlainEvents
-from pipeline.outputs import Header
+from pipeline.outputs import Header, WholeBatch, headers_bytes
 from pipeline.sketch.mapping import I8
 
 
@@ -77,6 +77,32 @@ def join_slices(*columns: Sequence[bytes | None]) -> list[Slices]:
     return slices
 
 
+_NONE: I8 = np.empty(0, np.int64)
+# What a header adds to the size of a record, besides its name and its value.
+HEADER_BYTES = 8
+# More than a forwarded record has in addition: its module's id as its key, and two headers that say where it came from.
+FORWARDED_BYTES = 2_048
+
+
+def sizes_of(keys: Sequence[bytes | None], values: Sequence[bytes | None], headers: Headers) -> I8:
+    """The size of each record: key, value, and headers with 8 bytes for each."""
+    sizes = _lengths(keys) + _lengths(values)
+    if not isinstance(headers, NoHeaders):
+        for index in range(sizes.size):
+            if own := headers[index]:
+                sizes[index] += headers_bytes(own) + HEADER_BYTES * len(own)
+    return sizes
+
+
+def _lengths(column: Sequence[bytes | None]) -> I8:
+    if isinstance(column, Slices):
+        return np.maximum(column.sizes, 0)
+    try:
+        return np.fromiter(map(len, column), np.int64, len(column))  # type: ignore[arg-type]
+    except TypeError:  # a null among them
+        return np.array([len(value or b"") for value in column], np.int64)
+
+
 @dataclass(frozen=True, slots=True)
 class RecordBatch:
     """Records of one topic partition, offsets rising; all columns have the same length.
@@ -84,6 +110,9 @@ class RecordBatch:
     Attributes:
         forwarded: the batch comes from the repartition topic, so its keys are module ids already.
         plain: what `PlainScanner.scan` made of it, where that was done ahead.
+        sizes: of each record, where the shell knows them; else they are looked at one by one, if they have to be.
+        largest: no record is larger, where the shell knows that much.
+        whole: given, each entry stands for a batch that cannot be taken apart: its last offset, and its bytes as the value.
     """
 
     topic: str
@@ -95,9 +124,20 @@ class RecordBatch:
     headers: Headers
     forwarded: bool = False
     plain: PlainEvents | None = None
+    sizes: I8 | None = None
+    largest: int | None = None
+    whole: Sequence[WholeBatch] = ()
 
     def __len__(self) -> int:
         return len(self.offsets)
+
+    def above(self, most_bytes: int) -> I8:
+        """The indices of the records that are larger, rising; what forwarding put on them does not count."""
+        most_bytes += FORWARDED_BYTES if self.forwarded else 0
+        if self.largest is not None and self.largest <= most_bytes:
+            return _NONE
+        sizes = sizes_of(self.keys, self.values, self.headers) if self.sizes is None else self.sizes
+        return np.flatnonzero(sizes > most_bytes)
 
     def part(self, low: int, high: int) -> "RecordBatch":
         """Records [low, high) of this batch."""
@@ -114,4 +154,7 @@ class RecordBatch:
             [self.values[i] for i in indices],
             [self.headers[i] for i in indices],
             self.forwarded,
+            sizes=None if self.sizes is None else self.sizes[list(indices)],
+            largest=self.largest,
+            whole=[self.whole[i] for i in indices] if self.whole else (),
         )

@@ -13,10 +13,11 @@ import numpy as np
 from pipeline.config import CoreConfig
 from pipeline.ingest.batch import RecordBatch
 from pipeline.ingest.decode import decode_batch, good_indices
+from pipeline.ingest.hop import first_timestamp, original_key, trace
 from pipeline.ingest.identifiers import hash_ids, hash_text, id_fault
 from pipeline.ingest.modules import OTHER, OTHER_CODE, OTHER_KEY, Modules
 from pipeline.ingest.plain import PlainReader, PlainScanner
-from pipeline.outputs import Forwarded, Header, Outbox, Rejected
+from pipeline.outputs import Forwarded, Outbox, Rejected
 from pipeline.sketch.mapping import F8, I8
 from pipeline.windows.columns import Columns, join_columns
 from schemas.errors import PoisonRecord
@@ -87,6 +88,9 @@ class Ingest:
         Returns:
             Columns, in offset order, or None when no event is left.
         """
+        if batch.whole:
+            _set_aside(batch, ledger, outbox)
+            return None
         ledger.consumed += len(batch)
         plain = None if self._plain is None else self._plain.columns(batch, now_ms)
         if plain is None:
@@ -172,7 +176,10 @@ class Ingest:
 
     def _send_on(self, batch: RecordBatch, rows: _Rows, row: int, home: str, outbox: Outbox) -> None:
         index = rows.indices[row]
-        outbox.forward(Forwarded(home, batch.values[index] or b"", batch.timestamps[index], _trace(batch, index)))
+        stamp = batch.timestamps[index]
+        place = (batch.topic, batch.partition, batch.offsets[index])
+        headers = (*batch.headers[index], *trace(*place, stamp, batch.keys[index], home))
+        outbox.forward(Forwarded(home, batch.values[index] or b"", stamp, headers))
 
     def _check_labels(self, rows: _Rows, rejects: list[tuple[int, PoisonRecord]]) -> None:
         labels = [event.labels for event in rows.events]
@@ -278,25 +285,34 @@ class Ingest:
         return hashes
 
 
+def _set_aside(batch: RecordBatch, ledger: Ledger, outbox: Outbox) -> None:
+    """One letter for each entry that stands for a batch; all its records count as invalid."""
+    for index, whole in enumerate(batch.whole):
+        outbox.reject(
+            Rejected(
+                whole.reason,
+                whole.message,
+                batch.topic,
+                batch.partition,
+                whole.first_offset,
+                batch.timestamps[index],
+                None,
+                batch.values[index],
+                (),
+                whole,
+            )
+        )
+        ledger.consumed += whole.records
+        ledger.invalid += whole.records
+
+
 def rejected(batch: RecordBatch, index: int, why: PoisonRecord) -> Rejected:
-    """The late or dead letter of one record of a batch."""
-    return Rejected(
-        why.reason,
-        why.message,
-        batch.topic,
-        batch.partition,
-        batch.offsets[index],
-        batch.timestamps[index],
-        batch.keys[index],
-        batch.values[index],
-        batch.headers[index],
-    )
-
-
-def _trace(batch: RecordBatch, index: int) -> tuple[Header, ...]:
-    """The record's own headers and where it came from, so that a later dead letter can still be traced."""
-    origin = f"{batch.topic}/{batch.partition}/{batch.offsets[index]}".encode()
-    return (*batch.headers[index], ("modpulse.forwarded.from", origin))
+    """The late or dead letter of one record of a batch: the key and the timestamp are those it came in with."""
+    headers, stamp, key = batch.headers[index], batch.timestamps[index], batch.keys[index]
+    if batch.forwarded:
+        stamp, key = first_timestamp(headers, stamp), original_key(headers, key)
+    place = (batch.topic, batch.partition, batch.offsets[index])
+    return Rejected(why.reason, why.message, *place, stamp, key, batch.values[index], headers)
 
 
 def _keep(rows: _Rows, keep: list[int]) -> None:

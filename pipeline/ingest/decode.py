@@ -43,11 +43,8 @@ def decode_batch(
     values = batch.values
     events: list[ModuleLogEvent] = []
     bad: list[tuple[int, PoisonRecord]] = []
-    try:
-        simple = max(map(len, values)) <= max_record_bytes  # type: ignore[arg-type]
-    except (TypeError, ValueError):  # a tombstone, or nothing at all
-        simple = False
-    if simple:
+    too_large = set(batch.above(max_record_bytes).tolist())
+    if not too_large and None not in values:
         rest: Iterator[bytes] = iter(values)  # type: ignore[arg-type]
         while True:
             try:
@@ -58,11 +55,11 @@ def decode_batch(
             else:
                 return events, bad
     for index, value in enumerate(values):
-        if value is None:
-            bad.append((index, PoisonRecord("undecodable", "the record has no value (a tombstone)")))
-        elif len(value) > max_record_bytes:
-            text = f"{len(value)} bytes; limits.max_record_bytes allows {max_record_bytes}"
+        if index in too_large:
+            text = f"key, value and headers are larger than limits.max_record_bytes = {max_record_bytes}"
             bad.append((index, PoisonRecord("too_large", text)))
+        elif value is None:
+            bad.append((index, PoisonRecord("undecodable", "the record has no value (a tombstone)")))
         else:
             try:
                 events.append(_decode_event(value))

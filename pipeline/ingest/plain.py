@@ -77,6 +77,8 @@ class PlainReader:
         # What a row that is not plain says means nothing; `mode` keeps its index within bounds.
         codes = self._codes(found).take(found.tokens, mode="clip") if found.modules else np.full(chosen.size, _UNKNOWN)
         chosen &= (codes > OTHER_CODE) & (found.times <= limit_ms)
+        # The scanner sees values alone; what a key or headers make too large is refused with the rest.
+        chosen[batch.above(self._config.limits.max_record_bytes)] = False
         if chosen.all():
             return PlainPart(self._collect(batch, found, codes, slice(None)) if chosen.size else None, _NONE)
         rows = np.flatnonzero(chosen)

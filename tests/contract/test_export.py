@@ -139,10 +139,15 @@ def test_a_message_names_its_key_its_headers_and_its_payload(topic: str) -> None
     assert message["bindings"]["kafka"]["key"]["description"]
     names = set(message["headers"]["properties"])
     if topic.endswith((".late", ".dlq")):
-        expected = {"reason", "message", "topic", "partition", "offset", "timestamp"}
-        assert names == {f"modpulse.errors.{name}" for name in expected}
+        always = [
+            f"modpulse.errors.{name}" for name in ("reason", "message", "topic", "partition", "offset", "timestamp")
+        ]
+        sometimes = {f"modpulse.errors.{name}" for name in ("truncated", "first_offset", "last_offset", "records")}
+        assert names == {*always, *sometimes}
+        assert message["headers"]["required"] == always
         assert "type" not in message["payload"]
-    elif CONTRACT[topic][0] == "send":
+        return
+    if CONTRACT[topic][0] == "send":
         assert names == {"ce_specversion", "ce_id", "ce_type", "ce_source", "ce_time"}
     else:
         assert names == {"content-type"}

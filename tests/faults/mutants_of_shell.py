@@ -19,7 +19,7 @@ def lose_a_span_after_a_rebalance() -> None:
     """The first piece of a partition after an assignment arrives without its records, with all its offsets."""
     from topology.assignment import Assignment
     from topology.fetch import Piece
-    from topology.record_batch import RecordObjects
+    from topology.record_objects import RecordObjects
 
     waiting: set[Any] = set()
     assignments = count()
@@ -36,7 +36,7 @@ def lose_a_span_after_a_rebalance() -> None:
         async def wrong(self: Any, partition: Any, piece: Any) -> Any:
             if partition in waiting and len(piece.records):
                 waiting.discard(partition)
-                piece = Piece(piece.start, piece.end, RecordObjects([]))
+                piece = Piece(piece.start, piece.end, RecordObjects([], 0, 0))
             return await batch(self, partition, piece)
 
         return wrong

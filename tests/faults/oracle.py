@@ -20,7 +20,9 @@ Key = tuple[str, str, int]
 # Topic, partition, offset.
 Place = tuple[str, int, int]
 PERCENTILES = {"p50": 500, "p90": 900, "p95": 950, "p99": 990, "p999": 999}
-UNDECODABLE, FUTURE, LATE = "undecodable", "future_timestamp", "late"
+UNDECODABLE, FUTURE, LATE, TOO_LARGE = "undecodable", "future_timestamp", "late", "too_large"
+# `limits.max_record_bytes` of every run: key, value, and headers with 8 bytes for each.
+RECORD_BYTES = 65_536
 NEVER = 1 << 62
 
 
@@ -138,7 +140,7 @@ def columns(
     partition = 0
     for record in records:
         partition = record.partition
-        reason = bad.get(record.value)
+        reason = TOO_LARGE if _size(record) > RECORD_BYTES else bad.get(record.value)
         if reason is None and not record.value.startswith(b"{"):
             reason = UNDECODABLE
         if reason is not None:
@@ -171,6 +173,11 @@ def columns(
         tuple(invalid),
         tuple(future),
     )
+
+
+def _size(record: Record) -> int:
+    headers = sum(8 + len(name) + len(value or b"") for name, value in record.headers)
+    return len(record.key) + len(record.value) + headers
 
 
 def truth(

@@ -7,7 +7,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from tests.faults import by_hand
+from tests import raw_client
 
 DEADLINE_S = 120.0
 
@@ -56,7 +56,7 @@ def read(servers: str, topic: str) -> list[Record]:
         TimeoutError: a partition's end was not reached: perhaps a transaction is still open.
     """
     found = [
-        replace(record, headers=by_hand.headers(servers, topic, record.partition, record.offset))
+        replace(record, headers=raw_client.headers(servers, topic, record.partition, record.offset))
         if record.headers is UNREADABLE
         else record
         for record in streamed(servers, topic)

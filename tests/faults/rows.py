@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.native import load_native
-from tests.faults import backlog, compacted, limits, lost_state, restart
+from tests.faults import backlog, compacted, hostile, limits, lost_state, restart
 from tests.faults.broker import Brokers, broker_on_small_disk
 from tests.faults.oracle import Windows
 from tests.faults.outcome import Report
@@ -416,7 +416,11 @@ def all_rows(seed: int) -> list[tuple[str, Make]]:
         (lost_state.NAME, lost_state.make),
         (limits.MILLION, limits.million_modules),
         (limits.BOMB, limits.expanding_batch),
+        (hostile.BOMB, hostile.bomb_row),
+        (hostile.LARGE, hostile.large_row),
+        (hostile.REBALANCE, hostile.rebalance_row),
         (backlog.NAME, backlog.make),
+        (backlog.UNCOMPRESSED, backlog.make_uncompressed),
         (restart.NAME, restart.make),
     ]
     return found + [(row.name, _running(row)) for row in (*mutant_rows(), *control_rows())]

@@ -15,7 +15,7 @@ import numpy as np
 import orjson
 from confluent_kafka import KafkaException, Producer
 
-from tests.faults import by_hand
+from tests import raw_client, wire
 from tests.poison import PoisonKind, poison_kinds
 from tests.truth import partition_of
 
@@ -33,6 +33,7 @@ ODD_HEADERS: tuple[HeaderList, ...] = (
     [("twice", b"1"), ("twice", b"2"), ("twice", None)],
     [(f"header-{number}", b"v" * (number % 7)) for number in range(300)],
 )
+TOO_LARGE = "too_large"
 NOT_TEXT = b"name-\xff\xfe\xc3"
 # How long a transaction stays open, and how many of them are aborted.
 TRANSACTION_S = (0.05, 0.5)
@@ -130,7 +131,9 @@ class Traffic:
         self._producers = [_producer(servers, topic, mix, codec, seed) for codec in mix.codecs]
         # All of one time, so that a value tells its reason.
         self._kinds = poison_kinds(wall_ms())
-        self.bad = {kind.value or b"": kind.reason for kind in self._kinds} if mix.poison else {}
+        # Whether a record is too large is not told by its value alone, and the truth is told its size.
+        values = {kind.value or b"": kind.reason for kind in self._kinds if kind.reason != TOO_LARGE}
+        self.bad = values if mix.poison else {}
         self._burst: tuple[int, int] | None = None
         self._burst_over = threading.Event()
         self._transaction_ends = 0.0
@@ -228,9 +231,10 @@ class Traffic:
         names = (module_name(number) for number in range(1_000))
         module = next(name for name in names if partition_of(name, self._partitions) == partition)
         event = {"module_id": module, "timestamp": wall_ms(), "success": True, "response_time_ms": 2.0}
-        odd: by_hand.RawHeaders = ((b"text", b"1"), (NOT_TEXT, b"2"), (b"", None))
-        records = [(module.encode(), orjson.dumps(event), odd), (module.encode(), GARBAGE, odd)]
-        by_hand.produce(self.servers, self.topic, partition, by_hand.batch(records, wall_ms()))
+        odd = ((b"text", b"1"), (NOT_TEXT, b"2"), (b"", None))
+        values = orjson.dumps(event), GARBAGE
+        records = [wire.Rec(n, wall_ms(), module.encode(), value, odd) for n, value in enumerate(values)]
+        raw_client.produce(self.servers, self.topic, partition, wire.batch(records))
 
     def _send_kind(self, kind: PoisonKind, producer: Any, partition: int) -> None:
         self._sent_kinds.add(kind.name)

@@ -15,8 +15,14 @@ MakeFleet = Callable[..., Fleet]
 
 @pytest.fixture(scope="session")
 def warm_broker(broker: Broker) -> Broker:
-    """The broker after its first consumer group: until then workers rightly complain that there is no coordinator."""
-    with Fleet(broker.bootstrap_servers, Path(), {}) as fleet:
+    """The broker after its first consumer group."""
+    warm(broker.bootstrap_servers)
+    return broker
+
+
+def warm(servers: str) -> None:
+    """Return when a broker has a group coordinator: until then workers rightly complain that there is none."""
+    with Fleet(servers, Path(), {}) as fleet:
 
         def answered() -> bool:
             try:
@@ -26,7 +32,6 @@ def warm_broker(broker: Broker) -> Broker:
             return True
 
         until(answered, "a group coordinator")
-    return broker
 
 
 @pytest.fixture

@@ -461,15 +461,21 @@ class Fleet:
         found = self._watcher.committed(wanted, timeout=10)
         return {tp.partition: max(tp.offset, 0) for tp in found}
 
+    def begins(self, topic: str) -> dict[int, int]:
+        """The first offset that still exists of each partition."""
+        return self._watermarks(topic, 0)
+
     def ends(self, topic: str) -> dict[int, int]:
         """The end of each partition's log."""
         self.committed(topic)  # makes the watcher
+        return self._watermarks(topic, 1)
 
+    def _watermarks(self, topic: str, which: int) -> dict[int, int]:
         def asked() -> dict[int, int]:
             try:
                 watcher = self._watcher
                 return {
-                    partition: watcher.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)[1]
+                    partition: watcher.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)[which]
                     for partition in range(self.partitions)
                 }
             except KafkaException as error:

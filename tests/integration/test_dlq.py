@@ -126,7 +126,7 @@ def test_letters_of_every_kind_are_listed_mended_and_applied_exactly_once(make_f
     assert said["by_origin"] == {fleet.input: 53}
     assert len(said["newest"]) == 20
     names = {"topic", "partition", "offset", "timestamp", "reason", "message", "from", "key", "value", "value_bytes"}
-    assert all(set(one) == names | {"truncated"} for one in said["newest"])
+    assert all(set(one) == names | {"truncated", "cut", "batch"} for one in said["newest"])
     assert [one["timestamp"] for one in said["newest"]] == sorted(
         (o["timestamp"] for o in said["newest"]), reverse=True
     )

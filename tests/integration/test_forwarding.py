@@ -1,10 +1,13 @@
 """Events whose record key is not their module: forwarded to the module's partition, counted once."""
 
+import asyncio
+
 import pytest
 
 from tests import truth
 from tests.integration.conftest import MakeFleet
 from tests.integration.kit import SMALL, T0, Fleet, Row, assert_revisions_rise_by_one, event, json_values, module_on
+from topology.repartition_trim import RepartitionTrim
 
 pytestmark = pytest.mark.broker
 MODULES = [module_on(partition, 4, prefix) for partition in range(4) for prefix in ("shop", "pay", "süß")]
@@ -59,6 +62,25 @@ def test_null_and_foreign_keys_are_forwarded_and_counted_once(make_fleet: MakeFl
         module = record.json["module_id"]
         assert record.key == module.encode()
         assert record.partition == truth.partition_of(module, 4)
+
+
+def test_what_was_processed_is_deleted_from_the_repartition_topic(make_fleet: MakeFleet) -> None:
+    """Retention by time never does: an event that was forwarded is nowhere else."""
+    fleet = make_fleet(SMALL, windows__corrections="1h")
+    worker = fleet.start()
+    rows = [Row(None, value(number), partition=number % 4) for number in range(EVENTS)]
+    fleet.publish(rows[: EVENTS // 2])
+    fleet.wait_until_processed()
+    committed = fleet.committed(fleet.settings.repartition_topic)
+    assert sum(committed.values()) > EVENTS // 2
+    trim = RepartitionTrim(fleet.settings)
+    asyncio.run(trim.delete_before(committed))
+    assert fleet.begins(fleet.settings.repartition_topic) == committed
+    fleet.publish(rows[EVENTS // 2 :])
+    fleet.wait_until_processed()
+    assert worker.terminate() == 0
+    assert worker.complaints() == []
+    assert_counted_once(fleet, [one.value for one in rows if one.value is not None])
 
 
 def test_repartition_always_forwards_every_event_once(make_fleet: MakeFleet) -> None:

@@ -48,6 +48,20 @@ def test_creating_topics_twice_changes_nothing(broker: Broker) -> None:
     assert [report.partitions for report in second] == [report.partitions for report in first]
 
 
+def test_topics_of_a_former_build_are_told_how_they_differ(broker: Broker) -> None:
+    """Nobody may change them but their operator: until then letters have the worker's clock, and retention counts from that."""
+    settings = settings_for(broker)
+    week = {"cleanup.policy": "delete", "retention.ms": "604800000", "max.message.bytes": str(8 << 20)}
+    for name in (settings.topics.dlq, settings.repartition_topic):
+        asyncio.run(make(settings, NewTopic(name, 4, 1, topic_configs=week)))
+    reports = {report.name: report for report in asyncio.run(create_topics(settings, dry_run=False))}
+    stamped = "message.timestamp.type is CreateTime, not LogAppendTime"
+    assert reports[settings.topics.dlq].details == ("retention.ms is 604800000, not 1209600000", stamped)
+    assert reports[settings.repartition_topic].details == ("retention.ms is 604800000, not -1", stamped)
+    said = [one.text for one in by_check(asyncio.run(examine(settings)).findings, "topic") if one.status == "warn"]
+    assert sum(stamped in text for text in said) == 2
+
+
 def test_internal_topics_follow_an_input_that_exists(broker: Broker) -> None:
     settings = settings_for(broker)
     asyncio.run(make(settings, NewTopic(settings.topics.module_log_events, 7, 1)))

@@ -14,9 +14,9 @@ from aiokafka.errors import (
     OffsetOutOfRangeError,
 )
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
-from aiokafka.record.memory_records import MemoryRecords
 from faust.types import TP
 
+import topology.transport
 from pipeline.config import CoreConfig
 from pipeline.module_core import ModuleCore
 from tests.integration.kit import T0, event
@@ -25,10 +25,11 @@ from topology.fetch import Piece, Span
 from topology.flush_pace import FlushPace
 from topology.instruments import Instruments
 from topology.kafka_client import client_options
-from topology.record_batch import RecordObjects
+from topology.record_objects import RecordObjects
 from topology.settings import Settings
 from topology.task import Task, TaskSpec
 from topology.transport import QUIET_WAIT_MS, BatchConsumer, _Thread
+from topology.wire_batches import WireBatches
 
 A, B = TP("events", 0), TP("events", 1)
 
@@ -45,8 +46,8 @@ def stored_batch(offsets: range) -> bytes:
 
 
 def batches(*ranges: range) -> list[Any]:
-    """The same, as aiokafka reads it."""
-    return [MemoryRecords(stored_batch(offsets)).next_batch() for offsets in ranges]
+    """The same, as they are fetched."""
+    return [WireBatches(stored_batch(offsets)).next_batch() for offsets in ranges]
 
 
 def span_of(*offsets: int) -> Span:
@@ -118,7 +119,7 @@ class FakeListener:
 
 def consumer_of(thread: FakeThread, listener: FakeListener) -> Any:
     consumer: Any = BatchConsumer.__new__(BatchConsumer)
-    consumer.transport = SimpleNamespace(listener=listener, scanners={}, settings=Settings())
+    consumer.transport = SimpleNamespace(listener=listener, scanners={}, refuse_above={}, settings=Settings())
     BatchConsumer.__post_init__(consumer)
     consumer._thread = thread
     listener.consumer = consumer
@@ -181,7 +182,9 @@ def test_a_task_takes_nothing_twice_and_nothing_after_a_gap() -> None:
         assert (applied(), task.offsets["events"]) == (3, 13)
         assert await task.process("events", piece(13, 15)) is None
         assert (applied(), task.offsets["events"]) == (5, 15)
-        assert await task.process("events", Piece(15, 17, RecordObjects([]))) is None  # markers alone move the position
+        assert (
+            await task.process("events", Piece(15, 17, RecordObjects([], 0, 0))) is None
+        )  # markers alone move the position
         assert (applied(), task.offsets["events"]) == (5, 17)
         assert errors == []
         await task.close()
@@ -294,6 +297,37 @@ def test_after_a_rebalance_nothing_of_a_partition_that_is_not_ours_is_processed(
     asyncio.run(scenario())
 
 
+def test_no_more_than_two_fetches_are_taken_while_nothing_is_processed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is fetched is bounded, whatever it holds: one is being parsed, one waits, and aiokafka keeps a third."""
+    monkeypatch.setattr(topology.transport, "PIECE_RECORDS", 1)
+
+    async def scenario() -> None:
+        spans = [
+            Span(low, low + 10, batches(*(range(n, n + 1) for n in range(low, low + 10)))) for low in range(0, 60, 10)
+        ]
+        thread, listener = FakeThread(*({A: [span]} for span in spans)), FakeListener()
+        consumer = consumer_of(thread, listener)
+        await assign(consumer, A)
+        may_go_on, stands = asyncio.Event(), asyncio.Event()
+
+        async def stand_still(partition: TP, piece: Piece) -> int | None:
+            stands.set()
+            await may_go_on.wait()
+            return None
+
+        listener.on_batch = stand_still
+        pump = asyncio.ensure_future(consumer.pump())
+        await stands.wait()
+        for _ in range(1_000):  # whatever can go on without the listener does
+            await asyncio.sleep(0)
+        assert len(thread._fetches) == len(spans) - 2
+        may_go_on.set()
+        await pump
+        assert [piece[1] for piece in listener.pieces] == list(range(60))
+
+    asyncio.run(scenario())
+
+
 def test_a_long_restore_does_not_hold_up_the_group() -> None:
     """Faust recovers inside the rebalance; the group would wait, then throw the worker out."""
 
@@ -397,6 +431,6 @@ def test_a_corrupt_batch_is_noticed() -> None:
     (whole,) = batches(range(5))
     stored = bytearray(stored_batch(range(5, 6)))
     stored[-3] ^= 1
-    broken = MemoryRecords(bytes(stored)).next_batch()
+    broken = WireBatches(bytes(stored)).next_batch()
     with pytest.raises(CorruptRecordException, match="CRC"):
         list(Span(0, 6, [whole, broken]).pieces(1))

@@ -1,28 +1,22 @@
 """Letters, filters, counts and marks, without a broker."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.outputs import Header
+from pipeline.outputs import Header, RawName
 from schemas.errors import ConfigError, StateIncompatible
+from tests import wire
+from tests.wire import Rec
 from topology.commands.dlq import _filter, _preview, _time
-from topology.dead_letters import Letter, LetterFilter, Origin, Overview, letter_of
+from topology.dead_letters import BatchPlace, Letter, LetterFilter, Origin, Overview, letter_of
+from topology.letter_reader import letters_of
 from topology.replayed_letters import CHUNK_OFFSETS, Chunk, ReplayedLetters, mark_of, packed
-
-
-@dataclass
-class Fetched:
-    """What a consumer gives."""
-
-    offset: int = 7
-    timestamp: int = 1_000
-    key: bytes | None = b"shop"
-    value: bytes | None = b"{"
-    headers: tuple[Header, ...] = ()
+from topology.span import Span
+from topology.wire_batches import WireBatches
 
 
 def said(**more: bytes) -> tuple[Header, ...]:
@@ -30,22 +24,69 @@ def said(**more: bytes) -> tuple[Header, ...]:
     return tuple((f"modpulse.errors.{k}", v) for k, v in (all_of_them | {"timestamp": b"900"} | more).items())
 
 
+def made_of(headers: tuple[Header, ...], offset: int = 7, partition: int = 2, timestamp_ms: int = 1_000) -> Letter:
+    return letter_of(("dlq", partition, offset), timestamp_ms, b"shop", b"{", headers)
+
+
 def letter(offset: int = 7, partition: int = 0, reason: str = "invalid", timestamp_ms: int = 1_000) -> Letter:
-    made = letter_of("dlq", partition, Fetched(offset, timestamp_ms, headers=said(reason=reason.encode())))
+    made = made_of(said(reason=reason.encode()), offset, partition, timestamp_ms)
     return replace(made, origin=Origin("in", partition, offset * 3, 900))
 
 
 def test_a_letter_says_why_and_from_where() -> None:
-    made = letter_of("dlq", 2, Fetched(headers=(("trace", b"\xff"), *said())))
+    made = made_of((("trace", b"\xff"), *said()))
     assert (made.reason, made.message, made.origin) == ("invalid", "no", Origin("in", 1, 5, 900))
     assert made.own_headers == (("trace", b"\xff"),)
-    assert not made.truncated
-    assert letter_of("dlq", 2, Fetched(headers=said(truncated=b"9000000"))).truncated
+    assert (made.truncated, made.batch) == ("", None)
+
+
+def test_a_letter_says_what_was_cut_and_which_batch_it_stands_for() -> None:
+    assert made_of(said(truncated=b"key=9,value=10")).truncated == "key=9,value=10"
+    assert made_of(said(truncated=b"9000000")).truncated == "9000000", "as former builds wrote it"
+    assert made_of(said(truncated=b"")).truncated == "?"
+    batch = {"first_offset": b"5", "last_offset": b"90", "records": b"12"}
+    assert made_of(said(**batch)).batch == BatchPlace(5, 90, 12)
+    assert made_of(said(**(batch | {"records": b"many"}))).batch is None
+
+
+def test_any_batch_on_the_topic_is_letters() -> None:
+    """Names that are not UTF-8, nulls, and what cannot be read at all: nothing of it ends the reader."""
+    raw = RawName(b"\xff\xfe")
+    known = tuple((name.encode(), value) for name, value in said())
+    stored = wire.batch([Rec(0, 1, None, None), Rec(1, 2, b"k", b"v", ((b"\xff\xfe", None), *known))])
+    stored += wire.framed(b"garbage", base=2, count=3, last_delta=2, max_stamp=5, attributes=wire.ZSTD)
+    stored += wire.bomb([70 << 20], base=5)
+    batches, taken = WireBatches(stored), []
+    while batches.has_next():
+        taken.append(batches.next_batch())
+    pieces = Span(0, 6, taken).pieces(10, refuse_above=64 << 20)
+    found = [letter for piece in pieces for letter in letters_of("dlq", 4, piece)]
+    assert [(one.offset, one.timestamp_ms, one.key, one.reason) for one in found] == [
+        (0, 1, None, "unknown"),
+        (1, 2, b"k", "invalid"),
+        (4, 5, None, "unknown"),
+        (5, 0, None, "unknown"),
+    ]
+    assert found[1].own_headers == ((raw, None),)
+    assert "cannot be read" in found[2].message
+    assert "too large" in found[3].message
+
+
+def test_many_large_letters_cannot_fill_the_memory() -> None:
+    seen = Overview(keep=10_000)
+    large = letter_of(("dlq", 0, 1), 1, b"k" * 5_000, b"v" * 100_000, (("h", b"x" * 100_000), *said()))
+    seen.take(large)
+    (kept,) = seen.newest
+    assert (len(kept.key or b""), len(kept.value or b""), kept.headers) == (1_000, 1_000, ())
+    assert (kept.key_bytes, kept.value_bytes, kept.reason) == (5_000, 100_000, "invalid")
+    assert _preview(kept.value, kept.value_bytes) == "v" * 200 + "... (100,000 bytes)"
+    nothing = letter_of(("dlq", 0, 1), 1, None, b"", ()).beginning
+    assert (nothing.key, nothing.value) == (None, b"")
 
 
 def test_the_workers_headers_win_over_the_senders() -> None:
     spoofed = (("modpulse.errors.reason", b"late"), ("modpulse.errors.offset", b"1"))
-    made = letter_of("dlq", 2, Fetched(headers=(*spoofed, *said())))
+    made = made_of((*spoofed, *said()))
     assert made.reason == "invalid"
     assert made.origin is not None
     assert made.origin.offset == 5
@@ -64,12 +105,12 @@ def test_the_workers_headers_win_over_the_senders() -> None:
     ],
 )
 def test_a_record_that_does_not_say_where_it_comes_from_is_still_a_letter(headers: tuple[Header, ...]) -> None:
-    assert letter_of("dlq", 2, Fetched(headers=headers)).origin is None
+    assert made_of(headers).origin is None
 
 
 @pytest.mark.parametrize("reason", [b"", b"my own reason", b"\xff"])
 def test_a_reason_that_is_none_of_ours_is_unknown(reason: bytes) -> None:
-    assert letter_of("dlq", 2, Fetched(headers=said(reason=reason))).reason == "unknown"
+    assert made_of(said(reason=reason)).reason == "unknown"
 
 
 def test_a_filter_admits_what_every_part_of_it_admits() -> None:

@@ -10,10 +10,12 @@ import pytest
 from pipeline.config import CoreConfig, Limits, WindowConfig
 from pipeline.ingest.batch import RecordBatch
 from pipeline.ingest.columns import parse_timestamp
+from pipeline.ingest.hop import first_place, own_headers
 from pipeline.ingest.identifiers import BIDI_CONTROLS, id_fault
-from pipeline.outputs import Header, Rejected
+from pipeline.outputs import Header, Rejected, WholeBatch
 from schemas.errors import PoisonRecord
 from schemas.metrics import ModuleMetrics
+from tests.oddities import MAX_RECORD_BYTES, padded
 from tests.poison import AT_MS, GOOD_ODDITIES, POISON, GoodOddity, PoisonKind, raw
 from tests.property.kit import NOW_MS, START_MS, Event, Run, batch_of, config_of, last_of_each
 
@@ -139,9 +141,81 @@ def test_an_event_whose_key_is_not_its_module_is_forwarded_and_counts_only_where
     run.cut()
     (sent,) = run.forwarded
     assert (sent.module_id, sent.value, sent.timestamp_ms) == ("checkout", values[0], 12)
-    assert sent.headers == (("trace", b"x"), ("modpulse.forwarded.from", b"events/3/5"))
+    assert sent.headers == (
+        ("trace", b"x"),
+        ("modpulse.forwarded.from", b"events/3/5"),
+        ("modpulse.forwarded.timestamp", b"12"),
+        ("modpulse.forwarded.key", key),
+    )
     assert (run.ledger.applied, run.ledger.forwarded) == (2, 1)
     assert {module: record.total_requests for module, record in counted(run).items()} == {"checkout": 1, "search": 1}
+
+
+SPOOFED: tuple[Header, ...] = (
+    ("modpulse.forwarded.from", b"a/1/2"),
+    ("modpulse.forwarded.timestamp", b"77"),
+    ("modpulse.forwarded.key", b"spoofed"),
+)
+
+
+@pytest.mark.parametrize("own", [(), SPOOFED], ids=["honest", "spoofed"])
+@pytest.mark.parametrize("key", FOREIGN.values(), ids=FOREIGN)
+def test_a_letter_of_a_forwarded_record_has_the_key_and_the_time_it_came_in_with(
+    key: bytes | None, own: tuple[Header, ...]
+) -> None:
+    """The record on the repartition topic has the time of its second hop, and a sender may write any header."""
+    run = Run(small())
+    late = raw(AT_MS - 86_400_000)
+    run.core.apply(batch_of([raw(AT_MS)], [MODULE], topic="forwarded", forwarded=True), CLOCK_MS)
+    run.core.apply(batch_of([late], [key], first=50, headers=(own,)), CLOCK_MS)
+    run.cut()
+    (sent,) = run.forwarded
+    batch = batch_of([sent.value], [b"checkout"], first=1, headers=(sent.headers,), topic="forwarded", forwarded=True)
+    run.core.apply(batch, CLOCK_MS)
+    run.cut()
+    (reject,) = run.rejected
+    assert (reject.reason, reject.key, reject.timestamp_ms) == ("late", key, 57)
+    assert (reject.topic, reject.offset, reject.headers) == ("forwarded", 1, sent.headers)
+    assert tuple(own_headers(sent.headers)) == own
+    assert first_place(sent.headers) == ("events", 3, 50)
+
+
+@pytest.mark.parametrize(
+    "said", [(), (("modpulse.forwarded.from", b"garbage"), ("modpulse.forwarded.timestamp", b"soon"))]
+)
+def test_a_record_on_the_repartition_topic_that_says_nothing_is_taken_as_it_is(said: tuple[Header, ...]) -> None:
+    run = Run(small())
+    run.core.apply(batch_of([b"{"], [b"k"], headers=(said,), topic="forwarded", forwarded=True), CLOCK_MS)
+    run.cut()
+    (reject,) = run.rejected
+    assert (reject.key, reject.timestamp_ms, reject.headers) == (b"k", 7, said)
+    assert first_place(said) is None
+
+
+def test_what_forwarding_adds_makes_no_record_too_large() -> None:
+    run = Run(small())
+    largest = padded(AT_MS, MAX_RECORD_BYTES - len("x"))
+    apply(run, batch_of([largest], [b"x"]))
+    assert run.rejected == []
+    assert run.core.ledgers["forwarded"].applied == 1
+
+
+def test_a_batch_that_cannot_be_taken_apart_is_one_letter_and_all_its_records_are_invalid() -> None:
+    run = Run(small())
+    places = [WholeBatch(5, 9, 5, "too_large", "much too large"), WholeBatch(10, 40, 3, "undecodable", "garbage")]
+    whole = batch_of([b"bytes", b"more"], [None, None])
+    run.core.apply(replace(whole, offsets=[9, 40], whole=places), CLOCK_MS)
+    run.cut()
+    assert [(r.reason, r.message, r.offset, r.timestamp_ms) for r in run.rejected] == [
+        ("too_large", "much too large", 5, 7),
+        ("undecodable", "garbage", 10, 8),
+    ]
+    assert [(r.key, r.value, r.headers, r.whole) for r in run.rejected] == [
+        (None, b"bytes", (), places[0]),
+        (None, b"more", (), places[1]),
+    ]
+    assert (run.ledger.consumed, run.ledger.invalid, run.core.offsets) == (8, 8, {"events": 41})
+    assert run.core.stream_ms is None
 
 
 def test_always_forwards_every_good_event_and_no_bad_one() -> None:
@@ -168,7 +242,8 @@ def test_the_limits_are_the_configured_ones_and_include_their_ends() -> None:
     run = Run(replace(small(), limits=limits))
     bare = raw(AT_MS)
     texts = ('{"abc":"1234"}', '{"a":"1","b":"2"}', '{"abcd":"1"}', '{"a":"12345"}', '{"a":"1","b":"2","c":"3"}')
-    values = [bare + b" " * (150 - len(bare)), bare + b" " * (151 - len(bare))]
+    room = 150 - len(MODULE) - len(bare)
+    values = [bare + b" " * room, bare + b" " * (room + 1)]
     values += [raw(AT_MS, f',"labels":{text}') for text in texts]
     apply(run, batch_of(values, [MODULE] * len(values)))
     assert [(reject.offset, reject.reason) for reject in run.rejected] == [

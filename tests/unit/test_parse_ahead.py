@@ -12,7 +12,7 @@ from faust.types import TP
 
 from topology.fetch import Piece, Span
 from topology.parse_ahead import ParseAhead, Parsed
-from topology.record_batch import RecordObjects
+from topology.record_objects import RecordObjects
 
 PARTITION = TP("events", 0)
 DEADLINE_S = 10.0
@@ -35,8 +35,8 @@ class Pieces:
             with self._changed:
                 self.begun.append(number)
                 self._changed.notify_all()
-            record = SimpleNamespace(offset=number, key=None, value=bytes(self._size(number)))
-            yield Piece(number, number + 1, RecordObjects([record]))
+            record = SimpleNamespace(offset=number, key=None, value=bytes(self._size(number)), headers=[])
+            yield Piece(number, number + 1, RecordObjects([record], len(record.value), 0))
 
     async def have_begun(self, count: int) -> None:
         def wait() -> None:

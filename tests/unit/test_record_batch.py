@@ -2,33 +2,29 @@
 
 import random
 import struct
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 from aiokafka.errors import CorruptRecordException
-from aiokafka.record.control_record import ABORT_MARKER, ControlRecord
-from aiokafka.record.default_records import DefaultRecordBatchBuilder
-from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
-from aiokafka.record.util import calc_crc32c
+from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 
-from pipeline.native import Native, load_native
-from topology.fetch import Span
-from topology.record_batch import RecordObjects, RecordRows, WireBatch, WireBatches, find_records
+from pipeline.native import Native, TooManyHeadersError, load_native
+from pipeline.outputs import RawName, name_bytes
+from schemas.errors import PoisonRecord
+from tests import wire
+from tests.wire import CODECS, Rec
+from topology.find_records import find_records
+from topology.piece import Records
+from topology.record_batch import WireBatch
+from topology.record_objects import RecordObjects
+from topology.record_rows import RecordRows
+from topology.wire_batches import WireBatches
 
-CODECS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
 T0 = 1_700_000_000_000
-_HEADER_BYTES = 61
-
-
-class Row(NamedTuple):
-    """What a record holds."""
-
-    offset: int
-    stamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[tuple[str, bytes | None], ...] = ()
+LIMIT = 64 << 20
+WHOLE = (LIMIT, 1 << 30, 1 << 30)
 
 
 def parsers() -> list[Native | None]:
@@ -37,37 +33,22 @@ def parsers() -> list[Native | None]:
     return [None] if native is None else [None, native]
 
 
-def random_rows(rng: random.Random, count: int) -> list[Row]:
+def random_rows(rng: random.Random, count: int) -> list[Rec]:
     def text(most: int) -> bytes | None:
         return None if rng.random() < 0.1 else rng.randbytes(rng.randrange(most))
 
-    rows: list[Row] = []
+    rows: list[Rec] = []
     offset = 0
     for _ in range(count):
-        headers = tuple((f"h{n}ü" * rng.randrange(3), text(40)) for n in range(rng.choice((0, 0, 0, 1, 3, 70))))
-        rows.append(
-            Row(offset, T0 + rng.randrange(-(10**9), 10**9), text(40), text(rng.choice((10, 100, 20_000))), headers)
-        )
+        names = (f"h{n}ü".encode() * rng.randrange(3) for n in range(rng.choice((0, 0, 0, 1, 3, 70))))
+        headers = tuple((name, text(40)) for name in names)
+        stamp = T0 + rng.randrange(-(10**9), 10**9)
+        rows.append(Rec(offset, stamp, text(40), text(rng.choice((10, 100, 20_000))), headers))
         offset += rng.choice((1, 1, 1, 2, 300))
     return rows
 
 
-def stored(rows: list[Row], codec: int = 0, base: int = 0) -> bytes:
-    builder = DefaultRecordBatchBuilder(
-        2, codec, is_transactional=0, producer_id=-1, producer_epoch=-1, base_sequence=0, batch_size=1 << 30
-    )
-    for offset, stamp, key, value, headers in rows:
-        assert builder.append(offset, stamp, key, value, list(headers)) is not None
-    return struct.pack(">q", base) + bytes(builder.build())[8:]
-
-
-def sealed(data: bytes) -> bytes:
-    """With length and checksum as the bytes are now."""
-    data = data[:8] + struct.pack(">i", len(data) - 12) + data[12:]
-    return data[:17] + struct.pack(">I", calc_crc32c(data[21:])) + data[21:]
-
-
-def wire(data: bytes) -> WireBatch:
+def wire_batch(data: bytes) -> WireBatch:
     batches = WireBatches(data)
     batch = batches.next_batch()
     assert isinstance(batch, WireBatch)
@@ -75,26 +56,69 @@ def wire(data: bytes) -> WireBatch:
     return batch
 
 
-def rows_of(records: RecordRows | RecordObjects) -> list[Row]:
+def recs_of(records: Records) -> list[Rec]:
     columns = (records.offsets, records.keys, records.values)
     return [
-        Row(offset, records.timestamps[index], key, value, records.headers[index])
+        Rec(
+            offset,
+            records.timestamps[index],
+            key,
+            value,
+            tuple((name_bytes(name), content) for name, content in records.headers[index]),
+        )
         for index, (offset, key, value) in enumerate(zip(*columns, strict=True))
     ]
+
+
+def parsed(batch: WireBatch, parser: Native | None) -> Records:
+    (found,) = batch.parts(parser, *WHOLE)
+    return found
 
 
 @pytest.mark.parametrize("codec", CODECS.values(), ids=list(CODECS))
 def test_all_parsers_find_what_was_written(codec: int) -> None:
     rng = random.Random(codec)
     for count in (1, 2, 50):
-        rows = random_rows(rng, count)
-        expected = [row._replace(offset=row.offset + 1_000) for row in rows]
-        batch = wire(stored(rows, codec, 1_000))
+        rows = [row._replace(offset=row.offset + 1_000) for row in random_rows(rng, count)]
+        batch = wire_batch(wire.batch(rows, codec, base=1_000))
         assert batch.validate_crc()
-        assert (batch.base_offset, batch.next_offset) == (1_000, expected[-1].offset + 1)
-        assert rows_of(RecordObjects(batch.objects())) == expected
+        assert (batch.base_offset, batch.next_offset) == (1_000, rows[-1].offset + 1)
         for parser in parsers():
-            assert rows_of(batch.rows(parser)) == expected
+            found = parsed(batch, parser)
+            assert recs_of(found) == rows
+            if found.sizes is not None:
+                assert found.sizes.tolist() == [row.size for row in rows]
+            else:
+                assert found.largest is not None
+                assert max(row.size for row in rows) <= found.largest <= 4 * sum(row.size + 40 for row in rows)
+
+
+def test_what_is_made_by_hand_is_what_aiokafka_writes() -> None:
+    """Else the parsers would only agree with the tests."""
+    rng = random.Random(5)
+    rows = [row._replace(offset=number) for number, row in enumerate(random_rows(rng, 30))]
+    builder = DefaultRecordBatchBuilder(
+        2, 0, is_transactional=0, producer_id=-1, producer_epoch=-1, base_sequence=-1, batch_size=1 << 30
+    )
+    for offset, stamp, key, value, headers in rows:
+        named = [(name.decode(), content) for name, content in headers]
+        assert builder.append(offset, stamp, key, value, named) is not None
+    read = list(DefaultRecordBatch(wire.batch(rows)))
+    assert [(r.offset, r.timestamp, r.key, r.value) for r in read] == [row[:4] for row in rows]
+
+
+def answers_of(data: bytes, count: int) -> list[Any]:
+    """What each parser says of the records part of a batch."""
+    answers: list[Any] = []
+    for parser in parsers():
+        find = find_records if parser is None else parser.records
+        try:
+            answers.append(find(data, 5, count, 1_000).tolist())
+        except TooManyHeadersError:
+            answers.append("headers")
+        except ValueError:
+            answers.append("broken")
+    return answers
 
 
 def test_broken_records_are_found_by_all_parsers_alike() -> None:
@@ -102,11 +126,8 @@ def test_broken_records_are_found_by_all_parsers_alike() -> None:
     broken = 0
     for _ in range(2_000):
         rows = random_rows(rng, rng.choice((1, 3)))
-        data = bytearray(
-            stored([row._replace(value=row.value and row.value[:30], headers=row.headers[:3]) for row in rows])[
-                _HEADER_BYTES:
-            ]
-        )
+        small = [row._replace(value=row.value and row.value[:30], headers=row.headers[:3]) for row in rows]
+        data = bytearray(wire.batch(small)[wire.HEADER_BYTES :])
         for _ in range(rng.choice((1, 1, 2))):
             where = rng.randrange(len(data))
             if rng.random() < 0.5:
@@ -115,38 +136,85 @@ def test_broken_records_are_found_by_all_parsers_alike() -> None:
                 del data[where]
             else:
                 data.insert(where, rng.randrange(256))
-        answers: list[Any] = []
-        for parser in parsers():
-            try:
-                found = (
-                    find_records(bytes(data), len(rows))
-                    if parser is None
-                    else parser.records(bytes(data), 0, len(rows))
-                )
-                answers.append(found.tolist())
-            except ValueError:
-                answers.append("broken")
+        answers = answers_of(bytes(data), len(rows))
         broken += answers[0] == "broken"
         assert answers.count(answers[0]) == len(answers), bytes(data)
     assert 500 < broken < 2_000
 
 
+def test_a_number_without_an_end_is_broken_for_all_parsers() -> None:
+    assert answers_of(b"\x80" * 100_000, 1) == ["broken"] * len(parsers())
+
+
 @pytest.mark.parametrize("parser", parsers(), ids=repr)
-def test_a_batch_that_is_not_what_its_header_says_is_corrupt(parser: Native | None) -> None:
-    data = stored(random_rows(random.Random(1), 3))
-    for count in (-1, 0, 2, 4, 1 << 30):
-        lie = sealed(data[:57] + struct.pack(">i", count) + data[61:])
-        with pytest.raises(CorruptRecordException, match="offset 0"):
-            wire(lie).rows(parser)
-    lie = sealed(data[:21] + struct.pack(">h", 6) + data[23:])
-    with pytest.raises(CorruptRecordException, match="codec 6"):
-        wire(lie).rows(parser)
-    with pytest.raises(CorruptRecordException, match="bytes"):
-        WireBatches(struct.pack(">qi", 0, -5)).has_next()
+@pytest.mark.parametrize("large", [False, True])
+def test_a_batch_that_is_not_what_its_header_says_is_undecodable(parser: Native | None, large: bool) -> None:
+    """Whether aiokafka may be asked for objects of it or not."""
+    value = bytes(3 << 20) if large else b"v"
+    body = b"".join(wire.record(delta, 0, b"k", value) for delta in range(3))
+    lies: Sequence[dict[str, int]] = (
+        *({"count": count} for count in (-1, 0, 2, 4, 40_000, -(1 << 31))),
+        *({"last_delta": last} for last in (-1, 0, 1, -(1 << 31))),
+        *({"attributes": codec} for codec in (1, 2, 3, 4, 5, 6, 7)),
+    )
+    for lie in lies:
+        said = {"base": 7, "count": 3, "last_delta": 2} | lie
+        batch = wire_batch(wire.framed(body, **said))
+        assert batch.validate_crc()
+        assert batch.next_offset > 7, "the same batch would be fetched for ever"
+        with pytest.raises(PoisonRecord) as caught:
+            batch.parts(parser, *WHOLE)
+        assert caught.value.reason == "undecodable", lie
+        place = batch.refused(caught.value, 0).place
+        assert (place.first_offset, place.last_offset) == (7, batch.next_offset - 1)
+        assert 1 <= place.records <= place.last_offset - 7 + 1
+
+
+@pytest.mark.parametrize("parser", parsers(), ids=repr)
+@pytest.mark.parametrize("deltas", [(0, 0), (1, 0), (-1, 1), (0, 5), (0, 2**62)])
+def test_offsets_that_do_not_rise_within_the_batch_make_it_undecodable(
+    parser: Native | None, deltas: tuple[int, int]
+) -> None:
+    body = b"".join(wire.record(delta, 0, b"k", b"v") for delta in deltas)
+    with pytest.raises(PoisonRecord, match="does not hold the 2 records"):
+        wire_batch(wire.framed(body, base=7, count=2, last_delta=4)).parts(parser, *WHOLE)
+
+
+@pytest.mark.parametrize("parser", parsers(), ids=repr)
+@pytest.mark.parametrize("codec", CODECS.values(), ids=list(CODECS))
+def test_a_batch_takes_its_bytes_and_64_more_for_each_record_and_header(parser: Native | None, codec: int) -> None:
+    rows = [Rec(n, T0, b"k", b"v" * 100, ((b"h", b"x"),) * 3) for n in range(50)]
+    taken = sum(len(wire.record(n, 0, *rows[n][2:])) for n in range(50)) + 64 * (50 + 150)
+    batch = wire_batch(wire.batch(rows, codec))
+    (found,) = batch.parts(parser, taken, 100, 1 << 20)
+    assert recs_of(found) == rows
+    for less in (taken - 1, taken - 64 * 150, 64 * 50, 1, 0):
+        with pytest.raises(PoisonRecord) as caught:
+            batch.parts(parser, less, 100, 1 << 20)
+        assert caught.value.reason == "too_large"
+    assert batch.refused(caught.value, 0).place[:3] == (0, 49, 50)
+    assert batch.refused(caught.value, 0).data == wire.batch(rows, codec)
+
+
+@pytest.mark.parametrize("parser", parsers(), ids=repr)
+@pytest.mark.parametrize("codec", CODECS.values(), ids=list(CODECS))
+def test_a_large_batch_comes_in_parts_of_its_own(parser: Native | None, codec: int) -> None:
+    """Parts of a decompressed batch hold only their own bytes, and outlive whatever is decompressed next."""
+    rng = random.Random(3)
+    rows = [Rec(n * 2, T0 + n, b"k", rng.randbytes(rng.randrange(300)), ((b"h", b"x"),)) for n in range(20_000)]
+    batch, other = wire_batch(wire.batch(rows, codec)), wire_batch(wire.batch(rows[:10], codec))
+    parts = batch.parts(parser, LIMIT, 3_000, 200_000)
+    found = [next(parts)]
+    assert recs_of(parsed(other, parser)) == rows[:10]
+    found += parts
+    assert [rec for part in found for rec in recs_of(part)] == rows
+    assert all(len(part) <= 3_000 and part.nbytes <= 200_000 for part in found)
+    if codec:
+        assert all(isinstance(part, RecordRows) and len(part.data) <= 200_000 for part in found)
 
 
 def test_a_batch_cut_off_at_the_end_of_a_fetch_is_left_for_the_next_one() -> None:
-    data = stored(random_rows(random.Random(1), 3))
+    data = wire.batch(random_rows(random.Random(1), 3))
     batches = WireBatches(data + data[:-1])
     assert batches.has_next()
     batches.next_batch()
@@ -154,58 +222,95 @@ def test_a_batch_cut_off_at_the_end_of_a_fetch_is_left_for_the_next_one() -> Non
     assert batches.size_in_bytes() == 2 * len(data) - 1
 
 
+@pytest.mark.parametrize("size", [-5, -12, -(1 << 31), 0, 4])
+def test_a_size_that_is_none_is_an_error_where_somebody_sees_it(size: int) -> None:
+    """`has_next` is asked in aiokafka's own loop: an error there would stop all fetching without a word."""
+    batches = WireBatches(struct.pack(">qi", 0, size) + bytes(70))
+    assert batches.has_next()
+    with pytest.raises(CorruptRecordException):
+        batches.next_batch()
+
+
+def test_a_format_of_the_future_is_an_error() -> None:
+    data = wire.batch([Rec(0, T0, b"k", b"v")])
+    with pytest.raises(CorruptRecordException, match="format 3"):
+        WireBatches(data[:16] + b"\x03" + data[17:]).next_batch()
+
+
 @pytest.mark.parametrize("parser", parsers(), ids=repr)
 def test_log_append_time_is_the_time_of_the_whole_batch(parser: Native | None) -> None:
-    data = stored([Row(0, T0, b"k", b"v"), Row(1, T0 + 5, b"k", b"v")])
-    batch = wire(sealed(data[:21] + struct.pack(">h", 8) + data[23:]))
-    assert [batch.rows(parser).timestamps[i] for i in (0, 1)] == [T0 + 5, T0 + 5]
+    rows = [Rec(0, T0, b"k", b"v"), Rec(1, T0 + 5, b"k", b"v")]
+    found = parsed(wire_batch(wire.batch(rows, attributes=wire.LOG_APPEND_TIME)), parser)
+    assert [found.timestamps[i] for i in (0, 1)] == [T0 + 5, T0 + 5]
 
 
 @pytest.mark.parametrize("parser", parsers(), ids=repr)
-def test_a_header_whose_name_is_not_utf8_stops_nobody(parser: Native | None) -> None:
+def test_a_header_whose_name_is_not_utf8_keeps_its_bytes(parser: Native | None) -> None:
     """aiokafka's own parser raises UnicodeDecodeError, and would on every restart."""
-    data = stored([Row(0, T0, b"k", b"v", (("name", b"\xff"), ("", None))), Row(1, T0, b"k", b"w")])
-    bad = sealed(data.replace(b"name", b"n\xffm\xfe"))
+    rows = [Rec(0, T0, b"k", b"v", ((b"n\xffm\xfe", b"\xff"), (b"", None))), Rec(1, T0, b"k", b"w")]
     with pytest.raises(UnicodeDecodeError):
-        wire(bad).objects()
-    (piece,) = Span(0, 2, [wire(bad)]).pieces(10, parser)
-    assert list(piece.values) == [b"v", b"w"]
-    assert piece.records.headers[0] == (("n\\xffm\\xfe", b"\xff"), ("", None))
+        list(DefaultRecordBatch(wire.batch(rows)))
+    found = parsed(wire_batch(wire.batch(rows)), parser)
+    assert recs_of(found) == rows
+    name = found.headers[0][0][0]
+    assert name == "n\\xffm\\xfe"
+    assert isinstance(name, RawName)
 
 
-def test_control_batches_and_old_message_sets_are_aiokafkas() -> None:
-    builder = DefaultRecordBatchBuilder(
-        2, 0, is_transactional=1, producer_id=5, producer_epoch=0, base_sequence=0, batch_size=1 << 20
-    )
-    builder.append(0, T0, struct.pack(">hh", 0, 0), b"\x00" * 6, [])
-    data = bytes(builder.build())
-    control = WireBatches(sealed(data[:21] + struct.pack(">h", 0x30) + data[23:])).next_batch()
-    assert not isinstance(control, WireBatch)
-    assert control.is_control_batch
-    assert ControlRecord.parse(next(iter(control)).key) == ABORT_MARKER
-    legacy = LegacyRecordBatchBuilder(1, 0, 1 << 20)
-    legacy.append(0, T0, b"k", b"v")
-    old = WireBatches(bytes(legacy.build())).next_batch()
-    assert not isinstance(old, WireBatch)
-    new = wire(stored([Row(0, T0, b"k", b"w")], base=1))
-    pieces = list(Span(0, 2, [old, new]).pieces(100, parsers()[-1]))
-    assert [offset for piece in pieces for offset in piece.offsets] == [0, 1]
-    assert [value for piece in pieces for value in piece.values] == [b"v", b"w"]
+def test_only_small_batches_become_objects_of_aiokafkas() -> None:
+    """Two bytes of a header become 64 of an object: what is large is read as positions instead."""
+    many = Rec(0, T0, b"k", b"v", ((b"", b""),) * 1_100_000)
+    assert isinstance(parsed(wire_batch(wire.batch([Rec(0, T0, b"k", b"v")])), None), RecordObjects)
+    with pytest.raises(PoisonRecord, match="headers"):
+        wire_batch(wire.batch([many])).parts(None, *WHOLE)
+    (found,) = wire_batch(wire.batch([many._replace(headers=((b"", b""),) * 1_000)] * 1 + [])).parts(None, *WHOLE)
+    assert isinstance(found, RecordObjects)
+    large = Rec(0, T0, b"k", bytes(2 << 20))
+    assert isinstance(parsed(wire_batch(wire.batch([large])), None), RecordRows)
+    assert isinstance(parsed(wire_batch(wire.batch([Rec(n, T0, None, None) for n in range(16_001)])), None), RecordRows)
 
 
 def test_joined_and_cut_rows_keep_every_column() -> None:
     rng = random.Random(3)
-    parts: list[RecordRows] = []
-    expected: list[Row] = []
+    parts: list[Any] = []
+    expected: list[Rec] = []
     base = 0
-    for _ in range(4):
-        rows = random_rows(rng, 20)
-        parts.append(wire(stored(rows, 3, base)).rows(parsers()[-1]))
-        expected += [row._replace(offset=row.offset + base) for row in rows]
+    for codec in (3, 0, 4, 0):
+        rows = [row._replace(offset=row.offset + base) for row in random_rows(rng, 20)]
+        found = parsed(wire_batch(wire.batch(rows, codec, base=base)), load_native() or None)
+        parts.append(found if isinstance(found, RecordRows) else rows_by_hand(rows, codec, base))
+        expected += rows
         base = expected[-1].offset + rng.choice((1, 50))
     joined = RecordRows.join(parts)
-    assert rows_of(joined) == expected
+    assert recs_of(joined) == expected
     for offset in (0, expected[7].offset, expected[7].offset + 1, expected[-1].offset + 1):
-        assert rows_of(joined.since(offset)) == [row for row in expected if row.offset >= offset]
+        left = joined.since(offset)
+        assert recs_of(left) == [row for row in expected if row.offset >= offset]
+        assert recs_of(RecordRows.join([left, joined])) == recs_of(left) + expected
     assert isinstance(joined.offsets, list)
     assert isinstance(RecordRows(b"", np.array([[5, 6, 7]] * 8, np.int64)).offsets, range)
+
+
+def rows_by_hand(rows: list[Rec], codec: int, base: int) -> RecordRows:
+    """The same with the Python parser, where the compiled part was not built."""
+    data = wire.batch(rows, codec=0, base=base)
+    found = find_records(data[wire.HEADER_BYTES :], 0, len(rows), 10_000)
+    found[0] += base
+    found[1] += rows[0].stamp
+    return RecordRows(data[wire.HEADER_BYTES :], found)
+
+
+def test_rows_of_one_fetch_are_joined_without_a_copy() -> None:
+    native = load_native()
+    data = b"".join(wire.batch([Rec(n, T0, b"k", b"%d" % n)]) for n in range(3))
+    batches = WireBatches(data)
+    rows = []
+    while batches.has_next():
+        batch = batches.next_batch()
+        (found,) = batch.parts(native, *WHOLE)
+        rows.append(found if isinstance(found, RecordRows) else None)
+    if native is None:
+        return
+    joined = RecordRows.join([part for part in rows if part is not None])
+    assert joined.data is data
+    assert list(joined.values) == [b"0", b"1", b"2"]

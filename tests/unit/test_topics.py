@@ -35,8 +35,9 @@ def test_names_and_cleanup_policies_are_the_contracts() -> None:
 
 
 def test_a_topic_whose_records_must_stay_has_no_retention() -> None:
-    kept = {name for name, spec in topics().items() if "retention.ms" not in spec.config}
-    assert kept == {"health-status", "modpulse-changelog", "modpulse-system-changelog", "modpulse-dlq-replayed"}
+    kept = {name for name, spec in topics().items() if spec.config.get("retention.ms", "-1") == "-1"}
+    compacted = {"health-status", "modpulse-changelog", "modpulse-system-changelog", "modpulse-dlq-replayed"}
+    assert kept == compacted | {"modpulse-repartition"}
 
 
 def test_internal_topics_follow_the_partitions_the_input_really_has() -> None:
@@ -57,6 +58,18 @@ def test_the_input_takes_what_the_usual_producers_send_and_letters_take_more_tha
     assert topics()["module-log-events"].config["max.message.bytes"] == str(1 << 20)
     for name in ("module-log-events.dlq", "module-log-events.late", "modpulse-repartition"):
         assert topics()[name].config["max.message.bytes"] == str(8 << 20)
+
+
+def test_letters_and_forwarded_records_have_the_time_they_were_written() -> None:
+    """With that of their event a backfill of last month would be deleted as soon as it was written."""
+    stamped = {name for name, spec in topics().items() if "message.timestamp.type" in spec.config}
+    assert stamped == {"module-log-events.dlq", "module-log-events.late", "modpulse-repartition"}
+    assert {topics()[name].config["message.timestamp.type"] for name in stamped} == {"LogAppendTime"}
+
+
+def test_what_was_processed_of_the_repartition_topic_frees_its_disk_soon() -> None:
+    """Records are deleted by offset, but the disk is freed by segments, which are 1 GiB if nobody says otherwise."""
+    assert topics()["modpulse-repartition"].config["segment.bytes"] == str(64 << 20)
 
 
 def test_a_window_record_outlives_its_window_and_the_time_for_corrections() -> None:

@@ -22,7 +22,7 @@ Reasons = Annotated[
 ]
 Since = Annotated[
     str | None,
-    typer.Option(metavar="DURATION", help="Only records written to Kafka within that time, e.g. 90m, 1h, 2d."),
+    typer.Option(metavar="DURATION", help="Only letters written to the topic within that time, e.g. 90m, 1h, 2d."),
 ]
 Key = Annotated[str | None, typer.Option("--key", "--module", help="Only letters of this record key (the module id).")]
 Late = Annotated[bool, typer.Option("--late", help="The late topic instead of the dead letters.")]
@@ -52,7 +52,7 @@ def list_letters(
     import asyncio
 
     settings = settings_of(ctx)
-    from topology.dead_letters import overview
+    from topology.letter_reader import overview
     from topology.progress import Progress
 
     wanted = _filter(reason, since, key, late=late)
@@ -94,7 +94,8 @@ def replay(
     (the later one takes over): no letter is sent twice, none is left out. A letter that fails again is a new letter.
     An event whose event_id was counted meanwhile is suppressed by the worker as a duplicate.
 
-    Exit code 1 when some can never be sent as they came in (cut, or too large for the input topic).
+    Exit code 1 when some can never be sent as they came in: cut ones, those that stand for a whole batch, and those too large
+    for the input topic.
     """
     import asyncio
     import sys
@@ -153,16 +154,17 @@ def _filter(reasons: list[str] | None, since: str | None, key: str | None, *, la
     return LetterFilter(frozenset(reasons or ()), since_ms, None if key is None else key.encode())
 
 
-def _preview(data: bytes | None) -> str:
-    """The beginning of a key or value as one harmless line."""
+def _preview(data: bytes | None, size: int | None = None) -> str:
+    """The beginning of a key or value as one harmless line; `size` is that of all of it."""
     from topology.logs import safe_text
 
     if data is None:
         return "(none)"
     # Cut first: a character has at most four bytes, and a value at most some megabytes.
     text = safe_text(data[: 4 * _PREVIEW_CHARS].decode("utf-8", "backslashreplace"))
-    whole = len(data) <= 4 * _PREVIEW_CHARS and len(text) <= _PREVIEW_CHARS
-    return text if whole else f"{text[:_PREVIEW_CHARS]}... ({len(data):,} bytes)"
+    size = len(data) if size is None else size
+    whole = size <= 4 * _PREVIEW_CHARS and len(text) <= _PREVIEW_CHARS
+    return text if whole else f"{text[:_PREVIEW_CHARS]}... ({size:,} bytes)"
 
 
 def _time(ms: int) -> str:
@@ -177,10 +179,13 @@ def _time(ms: int) -> str:
 
 
 def _row(letter: Letter) -> tuple[str, ...]:
-    origin = letter.origin
+    origin, batch = letter.origin, letter.batch
     place = "?" if origin is None else f"{origin.topic}/{origin.partition}/{origin.offset}"
-    time, message = _time(letter.timestamp_ms), _preview(letter.message.encode("utf-8", "replace"))
-    return time, letter.reason, place, _preview(letter.key), message, _preview(letter.value)
+    if batch is not None:
+        place += f" to {batch.last_offset} ({batch.records:,} records)"
+    said = f"{letter.message} (cut: {letter.truncated})" if letter.truncated else letter.message
+    key, value = _preview(letter.key, letter.key_bytes), _preview(letter.value, letter.value_bytes)
+    return _time(letter.timestamp_ms), letter.reason, place, key, _preview(said.encode("utf-8", "replace")), value
 
 
 def _overview_json(topic: str, found: Overview) -> dict[str, Any]:
@@ -206,10 +211,12 @@ def _letter_json(letter: Letter) -> dict[str, Any]:
         "reason": letter.reason,
         "message": safe_text(letter.message),
         "from": None if letter.origin is None else asdict(letter.origin),
-        "key": None if letter.key is None else _preview(letter.key),
-        "value": None if letter.value is None else _preview(letter.value),
-        "value_bytes": None if letter.value is None else len(letter.value),
-        "truncated": letter.truncated,
+        "key": None if letter.key is None else _preview(letter.key, letter.key_bytes),
+        "value": None if letter.value is None else _preview(letter.value, letter.value_bytes),
+        "value_bytes": None if letter.value is None else letter.value_bytes,
+        "truncated": letter.truncated != "",
+        "cut": safe_text(letter.truncated),
+        "batch": None if letter.batch is None else letter.batch._asdict(),
     }
 
 

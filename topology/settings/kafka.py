@@ -92,8 +92,9 @@ class KafkaSettings(BaseModel):
     request_timeout: PositiveDurationMs = 30_000
     # 300 times the default flush_interval; an abandoned transaction blocks read_committed readers no longer than this.
     transaction_timeout: PositiveDurationMs = 60_000
-    # Kafka's own default: what one fetch of all partitions may hold in memory.
-    fetch_max_bytes: ByteSize = 50 << 20
+    # Eight partitions' worth, a third of a second of work. Up to three fetches of each broker are in memory, and Kafka's own
+    # default of 50MiB would be 150.
+    fetch_max_bytes: ByteSize = 16 << 20
     # About 10,000 events of 200 bytes: from there on larger batches decode no faster.
     max_partition_fetch_bytes: ByteSize = 2 << 20
     # A client has one fetch under way at each broker, and one that waits for quiet topics holds up the busy ones for as long:

@@ -115,6 +115,8 @@ class LimitSettings(_Section):
     max_modules: Count = Limits().max_modules
     # 300 times the size of a usual event; larger ones are a sender's mistake.
     max_record_bytes: ByteSize = Limits().max_record_bytes
+    # Sixty times what a usual batch holds; with batches made to be as bad as that, a worker stays below 400 MiB.
+    max_batch_bytes: ByteSize = 64 << 20
     # Prometheus' own advice is below 10 labels; 32 leaves room.
     max_labels: CountOrZero = Limits().max_labels
     # Longer than any label name in the OpenTelemetry conventions.

@@ -1,68 +1,18 @@
-"""A record batch no producer would send: its bytes made by hand, for header names that are not valid UTF-8.
+"""Batches sent as they are, and headers read as they are: what no client would write, and what other clients cannot read.
 
-Clients hold header names as text, and can neither write nor read others; Kafka itself takes any bytes. So what was written is
-read by hand too.
+Clients hold header names as text, check what they send, and choose its compression; Kafka itself takes any bytes.
 """
 
 import socket
 import struct
-from collections.abc import Sequence
-
-from aiokafka.record.default_records import DefaultRecordBatchBuilder
-from aiokafka.record.util import calc_crc32c
 
 from topology.devbroker.handshake import read_exactly, split_address
 
-RawHeaders = Sequence[tuple[bytes, bytes | None]]
-_PRODUCE, _VERSION = 0, 3
+# The first version that takes zstd.
+_PRODUCE, _VERSION = 0, 7
 _FETCH, _FETCH_VERSION = 1, 4
-_TIMEOUT_S = 30
-# Where the checksum stands in a batch, and what it is of: everything behind it.
-_CRC_AT, _CRC_OF = 17, 21
+_TIMEOUT_S = 60
 _RECORDS_AT = 61
-
-
-def batch(records: Sequence[tuple[bytes | None, bytes | None, RawHeaders]], at_ms: int) -> bytes:
-    """One uncompressed batch. A header name is written as its placeholder of the same length, then put in its place."""
-    builder = DefaultRecordBatchBuilder(
-        magic=2,
-        compression_type=0,
-        is_transactional=0,
-        producer_id=-1,
-        producer_epoch=-1,
-        base_sequence=-1,
-        batch_size=1 << 20,
-    )
-    names: list[bytes] = []
-    for number, (key, value, headers) in enumerate(records):
-        placed = []
-        for name, content in headers:
-            if _is_text(name):
-                placed.append((name.decode(), content))
-                continue
-            placed.append((_placeholder(len(names), len(name)), content))
-            names.append(name)
-        assert builder.append(number, at_ms, key, value, placed) is not None, "the batch is full"
-    built = bytes(builder.build())
-    for number, name in enumerate(names):
-        placeholder = _placeholder(number, len(name)).encode()
-        assert built.count(placeholder) == 1
-        built = built.replace(placeholder, name)
-    return built[:_CRC_AT] + struct.pack(">I", calc_crc32c(built[_CRC_OF:])) + built[_CRC_OF:]
-
-
-def _is_text(name: bytes) -> bool:
-    try:
-        name.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _placeholder(number: int, length: int) -> str:
-    text = f"@{number:03}".ljust(length, "~")
-    assert len(text) == length, "a name that is too short to be found again"
-    return text
 
 
 def produce(servers: str, topic: str, partition: int, built: bytes) -> int:

@@ -1,0 +1,144 @@
+"""Records packed into batches for aiokafka's producer: in order, each batch as full as its topic allows.
+
+aiokafka writes names of headers as text. A record with names that are not UTF-8 gets a batch of its own, made here, so that its
+letter has the bytes it came with.
+"""
+
+import struct
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple, Protocol
+
+from aiokafka.codec import lz4_encode
+from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.record.util import calc_crc32c, encode_varint
+
+from pipeline.outputs import Header, RawName, name_bytes
+from topology.decompress import LZ4, NONE
+
+# A Kafka batch is written and read whole; broker and topics take 1 MiB by default.
+MAX_BATCH_BYTES = 900_000
+# A batch's header, and the numbers in front of the parts of a record and of each of its headers, at most.
+FRAME_BYTES = 61 + 36
+HEADER_BYTES = 10
+# BaseOffset, Length, LeaderEpoch, Magic, CRC; Attributes, LastOffsetDelta, FirstTimestamp, MaxTimestamp, ProducerId,
+# ProducerEpoch, BaseSequence, Count
+_HEAD, _REST = struct.Struct(">qiibI"), struct.Struct(">hiqqqhii")
+_MAGIC, _TRANSACTIONAL = 2, 0x10
+_LENGTH_OF = 12
+
+
+class Record(NamedTuple):
+    """A record to be written. It has no timestamp of its own: retention counts from when it is written."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[Header] = ()
+
+    @property
+    def most_bytes(self) -> int:
+        """What a batch of this record alone has at most."""
+        return len(self.key or b"") + len(self.value or b"") + size_of_headers(self.headers) + FRAME_BYTES
+
+
+def size_of_headers(headers: Iterable[Header]) -> int:
+    """What they have at most in a batch."""
+    return sum(len(name_bytes(name)) + len(value or b"") + HEADER_BYTES for name, value in headers)
+
+
+class Builder(Protocol):
+    """What the accumulator of aiokafka's producer wants of a batch."""
+
+    def record_count(self) -> int:
+        """How many records."""
+
+    def size(self) -> int:
+        """Bytes, without compression."""
+
+    def close(self) -> None:
+        """No more records come."""
+
+
+def batches_of(records: Iterable[Record], most_bytes: int, *, codec: int = NONE) -> Iterator[Builder]:
+    """Closed batches of a transaction, of at most so many bytes before compression; a larger record has one to itself.
+
+    Args:
+        records: in order.
+        most_bytes: of a batch.
+        codec: `NONE` or `LZ4`.
+    """
+    batch: BatchBuilder | None = None
+    for record in records:
+        raw = any(isinstance(name, RawName) for name, _ in record.headers)
+        if not raw and batch is not None and _append(batch, record):
+            continue
+        if batch is not None:
+            batch.close()
+            yield batch
+            batch = None
+        if raw:
+            yield RawBatch(record, codec)
+        else:
+            batch = BatchBuilder(most_bytes, codec, is_transactional=1)
+            _append(batch, record)
+    if batch is not None:
+        batch.close()
+        yield batch
+
+
+def _append(batch: BatchBuilder, record: Record) -> bool:
+    """Whether it fitted; the first one always does."""
+    key, value, headers = record
+    return batch.append(key=key, value=value, headers=list(headers), timestamp=None) is not None
+
+
+class RawBatch:
+    """One record in a batch of its own, header names as the bytes they are; the methods are those of aiokafka's builder."""
+
+    def __init__(self, record: Record, codec: int) -> None:
+        self._record = lz4_encode(_encoded(record)) if codec == LZ4 else _encoded(record)
+        self._attributes = _TRANSACTIONAL | codec
+        self._stamp = time.time_ns() // 1_000_000
+        self._producer = (-1, -1, -1)
+
+    def record_count(self) -> int:
+        """One."""
+        return 1
+
+    def size(self) -> int:
+        """Bytes, as it is sent."""
+        return _HEAD.size + _REST.size + len(self._record)
+
+    def closed(self) -> bool:
+        """Nothing can be added."""
+        return True
+
+    def close(self) -> None:
+        """It is closed."""
+
+    def _set_producer_state(self, producer_id: int, producer_epoch: int, base_sequence: int) -> None:
+        self._producer = (producer_id, producer_epoch, base_sequence)
+
+    def _build(self) -> bytes:
+        rest = _REST.pack(self._attributes, 0, self._stamp, self._stamp, *self._producer, 1) + self._record
+        length = _HEAD.size - _LENGTH_OF + len(rest)
+        return _HEAD.pack(0, length, -1, _MAGIC, calc_crc32c(rest)) + rest
+
+
+def _encoded(record: Record) -> bytes:
+    """A record of format v2, offset and timestamp being those of its batch."""
+    body = bytearray(b"\0\0\0")
+    for field in (record.key, record.value):
+        _put(body, field)
+    encode_varint(len(record.headers), body.append)
+    for name, value in record.headers:
+        _put(body, name_bytes(name))
+        _put(body, value)
+    size = bytearray()
+    encode_varint(len(body), size.append)
+    return bytes(size + body)
+
+
+def _put(body: bytearray, field: bytes | None) -> None:
+    encode_varint(-1 if field is None else len(field), body.append)
+    body += field or b""
