@@ -1,6 +1,7 @@
 """What every test may ask for: one real broker for the whole run."""
 
 import contextlib
+import logging
 from collections.abc import Iterator
 
 import pytest
@@ -26,6 +27,15 @@ def broker() -> Iterator[Broker]:
         except ModpulseError as problem:
             raise pytest.fail.Exception(str(problem), pytrace=False) from None
         yield found
+
+
+@pytest.fixture(autouse=True)
+def level_of_client_log() -> Iterator[None]:
+    """A command that silences the client library does so for its process; here the next test is in the same one."""
+    client = logging.getLogger("aiokafka")
+    level = client.level
+    yield
+    client.setLevel(level)
 
 
 @pytest.fixture(scope="module", params=["native", "python"])

@@ -14,9 +14,13 @@ from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.group import JoinGroupRequest, LeaveGroupRequest, SyncGroupRequest
 
+from schemas.errors import TaskFenced
+
 # A group answers JoinGroup when all members have joined or the rebalance timeout is over; the Java client grants it so much more.
 JOIN_MARGIN_S = 5.0
 LEAVE_TIMEOUT_S = 3.0
+# Kafka's FENCED_INSTANCE_ID, which aiokafka 0.14 does not know and reports as an unknown error.
+FENCED_INSTANCE_ID = 82
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +44,12 @@ class WatchedCoordinator(GroupCoordinator):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._heard: float | None = None
         self._waiting_for_others = False
+        self._fenced: TaskFenced | None = None
         super().__init__(*args, **kwargs)
 
     def health(self) -> GroupHealth:
         """How the member stands; may be asked from any thread."""
-        error = self._pending_exception
+        error = self._fenced or self._pending_exception
         if error is None and self._coordination_task.done() and not self._closing.done():
             error = self._coordination_task.exception() or RuntimeError("the group's loop has ended")
         heard = self._heard
@@ -56,6 +61,8 @@ class WatchedCoordinator(GroupCoordinator):  # type: ignore[misc]
         else:
             response = await super()._send_req(request)
         self._heard = time.monotonic()
+        if getattr(response, "error_code", 0) == FENCED_INSTANCE_ID:
+            self._fenced = TaskFenced(f"the group {self.group_id} gave this worker's place to another of the same name")
         return response
 
     async def _send_patiently(self, request: Any) -> Any:

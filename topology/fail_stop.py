@@ -33,7 +33,7 @@ MAX_BACKOFF_S = 15.0
 SETTLED_S = 120.0
 # The same error at the same place so many times in a row is no passing trouble.
 PERMANENT = 5
-# So often in a row a worker with a name of its own is fenced only by another of that name.
+# So often in a short time a worker with a name of its own is fenced only by another of that name.
 FENCED_BY_NAMESAKE = 3
 # Kubernetes and Docker grant 30 s and 10 s; systemd 90 s.
 END_WITHIN_S = 27.0
@@ -53,12 +53,14 @@ class Restarts(msgspec.Struct, frozen=True):
     Attributes:
         count: how often in a row the worker began again.
         signature: kind of the newest error, its task and place. same: how often in a row it was this one.
+        fenced: how often another worker took over from it, in this row of restarts.
         given_up: tasks that the next incarnation parks, and why.
     """
 
     count: int = 0
     signature: str = ""
     same: int = 0
+    fenced: int = 0
     given_up: dict[str, str] = {}
 
 
@@ -146,7 +148,8 @@ def after(error: ModpulseError, former: Restarts, failure: Failure) -> Restarts:
     permanent = isinstance(error, RecordRefused) or (isinstance(error, BrokerTrouble) and same >= PERMANENT)
     if permanent and failure.task:
         given_up = {**given_up, failure.task: f"task {failure.task} is given up at {failure.place}: {error}"}
-    return Restarts(former.count + 1, signature, same, given_up)
+    fenced = former.fenced + isinstance(error, TaskFenced)
+    return Restarts(former.count + 1, signature, same, fenced, given_up)
 
 
 def _begin_again_or_end(
@@ -154,8 +157,7 @@ def _begin_again_or_end(
 ) -> None:
     former = restarts_so_far(os.environ, ran_s)
     told = after(error, former, failure)
-    fenced = isinstance(error, TaskFenced) and former.signature.startswith(TaskFenced.__name__)
-    if fenced and instance_id and told.count >= FENCED_BY_NAMESAKE:
+    if isinstance(error, TaskFenced) and instance_id and told.fenced >= FENCED_BY_NAMESAKE:
         _end_with(
             ConfigError(
                 f"another worker uses kafka.group_instance_id = {instance_id} too ({error}); give each worker a name of its own"

@@ -9,7 +9,8 @@ from aiokafka.client import ConnectionGroup
 from aiokafka.errors import GroupAuthorizationFailedError, RequestTimedOutError
 from aiokafka.protocol.group import HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest
 
-from topology.coordinator import JOIN_MARGIN_S, WatchedCoordinator
+from schemas.errors import TaskFenced
+from topology.coordinator import FENCED_INSTANCE_ID, JOIN_MARGIN_S, WatchedCoordinator
 
 REBALANCE_S = 45.0
 REQUEST_S = 30.0
@@ -24,6 +25,7 @@ class FakeClient:
         self.joining = asyncio.Event()
         self.may_answer = asyncio.Event()
         self.fails = False
+        self.error_code = 0
 
     async def _get_conn(self, node_id: int, *, group: Any) -> Any:
         return self.connection
@@ -37,13 +39,14 @@ class FakeClient:
             self.may_answer.set()
         if self.fails:
             raise RequestTimedOutError
-        return SimpleNamespace()
+        return SimpleNamespace(error_code=self.error_code)
 
 
 def coordinator_of(client: FakeClient) -> Any:
     coordinator: Any = WatchedCoordinator.__new__(WatchedCoordinator)
     coordinator._heard = None
     coordinator._waiting_for_others = False
+    coordinator._fenced = None
     coordinator._client = client
     coordinator.coordinator_id = 1
     coordinator.group_id = "g"
@@ -95,6 +98,22 @@ def test_health_tells_when_the_group_was_last_heard_and_what_it_refuses() -> Non
         assert coordinator._heard == before, "a request without an answer is none"
         coordinator._pending_exception = GroupAuthorizationFailedError("g")
         assert isinstance(coordinator.health().error, GroupAuthorizationFailedError)
+        coordinator._coordination_task.cancel()
+
+    asyncio.run(scenario())
+
+
+def test_a_member_whose_place_went_to_another_of_its_name_is_fenced() -> None:
+    async def scenario() -> None:
+        client = FakeClient()
+        coordinator = coordinator_of(client)
+        coordinator._coordination_task = asyncio.ensure_future(asyncio.sleep(60))
+        client.may_answer.set()
+        await coordinator._send_req(join())
+        assert coordinator.health().error is None
+        client.error_code = FENCED_INSTANCE_ID
+        await coordinator._send_req(join())
+        assert isinstance(coordinator.health().error, TaskFenced)
         coordinator._coordination_task.cancel()
 
     asyncio.run(scenario())

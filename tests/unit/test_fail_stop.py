@@ -125,9 +125,9 @@ def test_a_task_whose_record_is_refused_is_given_up_at_once_unless_strict(waits:
 
 
 def test_a_worker_that_is_fenced_again_and_again_has_a_namesake(waits: list[float]) -> None:
-    for _ in range(2):
+    for error in (TaskFenced("task 3"), BrokerTrouble("trouble in between"), TaskFenced("the group")):
         with pytest.raises(Executed):
-            end(failing(TaskFenced("task 3")), nowhere, instance_id="host-1")
+            end(failing(error), nowhere, instance_id="host-1")
     with pytest.raises(ConfigError, match=r"kafka\.group_instance_id = host-1"):
         end(failing(TaskFenced("task 3")), nowhere, instance_id="host-1")
 
@@ -157,7 +157,7 @@ def test_a_thread_that_hangs_cannot_keep_a_process_that_failed(
 
 
 def test_a_worker_that_ran_for_long_counts_its_restarts_anew_but_keeps_what_it_gave_up() -> None:
-    told = Restarts(5, "BrokerTrouble 3 events/3 at 17", 4, {"3": "why"})
+    told = Restarts(5, "BrokerTrouble 3 events/3 at 17", 4, 1, {"3": "why"})
     environ = {fail_stop.RESTARTS: msgspec.json.encode(told).decode()}
     assert restarts_so_far(environ, ran_s=10.0) == told
     assert restarts_so_far(environ, ran_s=fail_stop.SETTLED_S) == Restarts(given_up={"3": "why"})
