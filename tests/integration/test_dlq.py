@@ -43,7 +43,8 @@ def letter_row(fleet: Fleet, n: int, reason: str, value: bytes, **more: bytes) -
 
 def write(fleet: Fleet, rows: Sequence[Row], topic: str | None = None) -> None:
     """Put records straight on the dead-letter topic, in several batches."""
-    writer = Producer({"bootstrap.servers": fleet.servers, "linger.ms": 5, "message.max.bytes": 8 << 20})
+    options = {"bootstrap.servers": fleet.servers, "linger.ms": 5, "message.max.bytes": 8 << 20}
+    writer = Producer(options | {"enable.idempotence": True})  # without it a retry changes the order
     for one in rows:
         while True:
             try:
