@@ -261,7 +261,8 @@ class Ingest:
             times=times,
             offsets=offsets,
             successes=np.fromiter([event.success for event in events], np.bool_, n),
-            response_ms=np.fromiter([event.response_time_ms for event in events], np.float64, n),
+            # -0.0 is a zero like any other: which of the two a minimum keeps would depend on the order of the events.
+            response_ms=np.fromiter([event.response_time_ms for event in events], np.float64, n) + 0.0,
             gauges=(first, second, third),
             cpu=_cpu([event.cpu_percent for event in events]),
             ids=ids,
@@ -317,4 +318,4 @@ def _gauge(values: list[int | None]) -> I8 | None:
 def _cpu(values: list[float | None]) -> F8 | None:
     if None in values and not any(value is not None for value in values):
         return None
-    return np.array(values, np.float64)  # None becomes NaN
+    return np.array(values, np.float64) + 0.0  # None becomes NaN, -0.0 becomes 0.0

@@ -96,14 +96,15 @@ class PlainReader:
         has_id = (flags & HAS_ID) != 0
         if self._config.dedup and has_id.any():
             ids = mix_ids(found.ids[rows], self._modules.hashes[codes])
-        cpu = found.cpu[rows]
+        # Adding 0.0 turns -0.0 into 0.0, as the Python path does.
+        cpu = found.cpu[rows] + 0.0
         first, second, third = (_sent(gauge[rows]) for gauge in found.gauges)
         return Columns(
             codes=codes,
             times=found.times[rows],
             offsets=offsets[rows],
             successes=(flags & SUCCESS) != 0,
-            response_ms=found.response_ms[rows],
+            response_ms=found.response_ms[rows] + 0.0,
             gauges=(first, second, third),
             cpu=None if np.isnan(cpu).all() else cpu,
             ids=ids,

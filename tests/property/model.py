@@ -5,6 +5,7 @@ record is not predicted exactly for; health is judged on the percentiles that th
 """
 
 import base64
+import math
 import struct
 from collections import Counter
 from collections.abc import Sequence
@@ -200,9 +201,16 @@ def sketch_of(text: str) -> Counter[int | None]:
     return Counter(dict(zip(bins, counts, strict=True)) | ({None: zeros} if zeros else {}))
 
 
+def doubles_of(record: ModuleMetrics) -> list[float]:
+    """The figures of a record that come from doubles in the events."""
+    cpu = [record.cpu_percent, record.cpu_percent_avg]
+    return [*msgspec.structs.astuple(record.response_time_ms), *(value for value in cpu if value is not None)]
+
+
 def check_figures(record: ModuleMetrics, members: Sequence[Applied], size_ms: int) -> None:
     """Everything in a record but its health, revision and status."""
     values = [member.event.ms for member in members]
+    assert not any(math.copysign(1.0, float(shown)) < 0 for shown in doubles_of(record)), "no record shows -0.0"
     n, good = len(members), sum(member.event.success for member in members)
     assert (record.total_requests, record.successful_requests, record.failed_requests) == (n, good, n - good)
     assert (record.success_rate, record.error_rate) == (good / n, (n - good) / n)
