@@ -15,6 +15,8 @@ MIN_SLOTS = 1 << 10
 # An id and the code of its pane.
 SLOT_BYTES = 12
 ABSENT = -1
+# Sealed panes whose codes may stay in the table before it is made anew.
+SPARE_PANES = 16
 # Linear probing with well-mixed hashes takes about two looks for a hit here, and six for a miss.
 MAX_LOAD = 0.7
 
@@ -39,6 +41,11 @@ class IdTable:
     def nbytes(self) -> int:
         """Memory held, bytes."""
         return self._ids.nbytes + self._codes.nbytes
+
+    @property
+    def panes(self) -> int:
+        """How many panes have a code."""
+        return len(self._code_of)
 
     def reserve(self, more: int) -> None:
         """Make room for so many more ids."""
@@ -170,6 +177,11 @@ class Deduplicator:
         """Memory of the table, bytes."""
         return self._table.nbytes
 
+    @property
+    def panes(self) -> int:
+        """How many panes the table names; bounded by twice the open ones and `SPARE_PANES`."""
+        return self._table.panes
+
     def duplicates(self, ids: U8, pane_ends: I8, streams: I8) -> NDArray[np.bool_]:
         """Mark the duplicates among events in offset order, and remember the ids of the others.
 
@@ -253,7 +265,9 @@ class Deduplicator:
         for pane in gone:
             del self._per_pane[pane]
             self._fresh.pop(pane, None)
-        if sum(self._per_pane.values()) * 2 < self._table.size:
+        # Ids that come again and again keep the table full of live ids while the panes they were in before pile up.
+        crowded = self._table.panes > 2 * len(self._per_pane) + SPARE_PANES
+        if crowded or sum(self._per_pane.values()) * 2 < self._table.size:
             self._table.forget_through(pane_end_ms)
         return [(pane, sequence) for pane in gone for sequence in self._segments.pop(pane, [])]
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.ingest.dedup import ABSENT, MIN_SLOTS, SLOT_BYTES, Deduplicator, IdTable
+from pipeline.ingest.dedup import ABSENT, MIN_SLOTS, SLOT_BYTES, SPARE_PANES, Deduplicator, IdTable
 from pipeline.ingest.identifiers import hash_ids, hash_text
 from pipeline.native import Native, load_native
 from tests.property.kit import fixed
@@ -190,6 +190,20 @@ def test_memory_is_given_back_when_panes_are_sealed() -> None:
     dedup.seal(10**9)
     assert dedup.remembered == 0
     assert dedup.nbytes == MIN_SLOTS * SLOT_BYTES
+
+
+def test_the_panes_that_the_table_names_are_bounded_by_the_open_ones_however_ids_come_again() -> None:
+    """Each id comes again a little after it was forgotten, so nearly all ids in the table are live at any time."""
+    keep_ms, open_panes, most = 30, 5, 0
+    dedup = Deduplicator(keep_ms, 1_000, tables())
+    for pane in range(600):
+        time = pane * PANE_MS
+        judge(dedup, [((3 * pane + k) % 21 + 1, time, time) for k in range(3)])
+        sealed_through = time - keep_ms
+        dedup.seal(sealed_through - sealed_through % PANE_MS)
+        most = max(most, dedup.panes)
+    assert most <= 2 * open_panes + SPARE_PANES + 1
+    assert [judge(dedup, [(k + 1, time, time)]) for k in range(21)].count([True]) == 12, "those of four panes"
 
 
 @pytest.mark.parametrize("seed", range(2))
