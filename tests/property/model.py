@@ -31,17 +31,20 @@ class Streak:
 
     level: int = 0
     against: list[int] = field(default_factory=list)
+    since: int | None = None
 
-    def then(self, raw: int, profile: HealthProfile) -> "Streak":
-        """After one more window."""
+    def then(self, raw: int, profile: HealthProfile, start: int) -> "Streak":
+        """After one more window, which begins at `start`."""
+        since = start if self.since is None else self.since
         if raw == self.level:
-            return Streak(self.level)
+            return Streak(self.level, since=since)
         worse = raw > self.level
         same_way = bool(self.against) and (self.against[-1] > self.level) == worse
         against = [*self.against, raw] if same_way else [raw]
         if len(against) < (profile.worsen_windows if worse else profile.improve_windows):
-            return Streak(self.level, against)
-        return Streak(min(against) if worse else max(against))
+            return Streak(self.level, against, since)
+        level = min(against) if worse else max(against)
+        return Streak(level, since=start if level != self.level else since)
 
 
 def judge(record: ModuleMetrics, peak_errors: float, profile: HealthProfile) -> tuple[int, float, dict[str, float]]:
@@ -223,7 +226,7 @@ def check_figures(record: ModuleMetrics, members: Sequence[Applied], size_ms: in
     exact = [exactly(value) for value in values]
     total = sum(exact, Fraction())
     variance = (sum((v * v for v in exact), Fraction()) * n - total * total) / (n * n)
-    # Squares are cut at 2^-64 (and terms below 2^-11 too).
+    # Terms below 2^-11 are cut at 2^-64.
     assert abs(Fraction(times.stddev) ** 2 - variance) <= variance / 10**12 + Fraction(4, 2**64)
     assert times.min < times.max or times.stddev == 0.0
     for name, per_mille in QUANTILES.items():
@@ -242,7 +245,8 @@ def check_health(
 ) -> Streak:
     """The health of a record, given the streak before its window; returns the streak after it."""
     raw, score, lost = judge(record, peak_errors(members, base_ms, profile.min_requests), profile)
-    after = before.then(raw, profile)
+    after = before.then(raw, profile, record.window_start)
+    assert record.health.since == after.since
     assert record.health.status == LEVELS[after.level]
     assert abs(record.health.score - score) < 0.00501
     named = {reason.split(" ")[0] for reason in record.health.reasons}
