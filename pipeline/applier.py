@@ -60,7 +60,8 @@ class Applier:
         times, batch, decoded = self._ingest.times(batch, now_ms)
         low = 0
         while low < len(batch):
-            reached = np.flatnonzero(times[low:] >= self._due_stream_ms())
+            rest = times[low:]
+            reached = np.flatnonzero(rest >= self._due_stream_ms(rest))
             high = low + max(int(reached[0]), 1) if reached.size else len(batch)
             if high - low == len(batch):
                 yield batch, decoded
@@ -68,11 +69,20 @@ class Applier:
                 yield batch.part(low, high), None if decoded is None else decoded_part(decoded, low, high)
             low = high
 
-    def _due_stream_ms(self) -> int:
-        """A stream time before which no module expires."""
-        time = self._state.time
-        sealed_ms = self._state.modules.next_due_ms(time.sealed_pane_ms)
-        return time.stream_that_seals(sealed_ms)
+    def _due_stream_ms(self, times: I8 | None = None) -> int:
+        """A stream time before which no module expires, neither one that is known nor one that the next records bring.
+
+        Args:
+            times: event times of the next records, where they are known; -1 where a record has none.
+        """
+        time, modules = self._state.time, self._state.modules
+        sealed_ms = time.sealed_pane_ms
+        begin_ms = sealed_ms
+        if time.stream_ms is None and times is not None and (times >= 0).any():
+            base_ms = self._config.windows.base_ms
+            begin_ms = (int(times[times >= 0].min()) - time.keep_ms) // base_ms * base_ms
+        due_ms = min(modules.next_due_ms(sealed_ms), modules.due_ms(begin_ms))
+        return time.stream_that_seals(due_ms)
 
     def _take(self, batch: RecordBatch, decoded: Decoded | None, ledger: Ledger, now_ms: int) -> bool:
         self._ingest.wants_old_ids = self._dedup.wants_old_ids
@@ -143,12 +153,11 @@ class Applier:
             self._fold(prepared, pane_ends)
             return
         closed = (streams - grace_ms) // base_ms
-        cuts = [0, *(np.flatnonzero(np.diff(closed)) + 1).tolist(), len(columns)]
-        for low, high in pairwise(cuts):
+        cuts = {0, len(columns), *back, *(np.flatnonzero(np.diff(closed)) + 1).tolist()}
+        for low, high in pairwise(sorted(cuts)):
             self._closer.advance(int(streams[low]), now_ms, spared)
-            returned = [index for index in back if low <= index < high]
-            if returned:
-                modules.judge_afresh(columns.codes[returned])
+            if low in back:
+                modules.judge_afresh(columns.codes[low : low + 1])
             self._fold(prepared.take(slice(low, high)), pane_ends[low:high])
 
     def _fold(self, prepared: Prepared, pane_ends: I8) -> None:

@@ -1,5 +1,7 @@
 """The modules a task knows: id <-> code, at most `max_modules` of them, the rest counted as `__other__`."""
 
+import heapq
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -50,7 +52,7 @@ class Modules:
         self.last_ms: I8 = np.zeros(_FIRST_CAPACITY, np.int64)
         self.chains: I8 = np.zeros((len(windows.sizes), _FIRST_CAPACITY), np.int64)
         self.silence = Silence(_FIRST_CAPACITY)
-        self._free: list[int] = []
+        self._free: list[int] = []  # a heap: the lowest goes first, after a restart too
         self._next_due_ms: int | None = None  # None: to be looked for. Else no module is due before.
         self.generation = 0
         self.dirty: set[int] = set()
@@ -91,7 +93,7 @@ class Modules:
             self.newest_overflow = module_id
             return OTHER_CODE
         if self._free:
-            code = self._free.pop()
+            code = heapq.heappop(self._free)
             self.ids[code] = module_id
         else:
             code = len(self.ids)
@@ -197,6 +199,11 @@ class Modules:
             np.maximum(due, -(-last_ms // size) * size, out=due)
         return due
 
+    def due_ms(self, last_ms: int) -> int:
+        """A sealed base boundary before which no module is due whose newest pane ends then or later."""
+        base_ms = self._sizes_ms[0]
+        return ((last_ms + self._expiry_ms) // base_ms + 1) * base_ms
+
     def next_due_ms(self, through_ms: int) -> int:
         """A sealed base boundary before which no module is due; exact where it is not after `through_ms`."""
         if self._next_due_ms is None or self._next_due_ms <= through_ms:
@@ -223,7 +230,7 @@ class Modules:
             assert module_id is not None
             del self.codes[module_id], self.keys[module_id.encode()]
             self.ids[code] = None
-            self._free.append(code)
+            heapq.heappush(self._free, code)
             self.dirty.add(code // CHUNK_MODULES)
             self.changed_members.add(code // CHUNK_MODULES)
         self.last_ms[gone] = 0
