@@ -62,6 +62,8 @@ def resize(old: WindowTree, new: WindowTree, stream_ms: int | None, min_requests
             dropped += 1
         else:
             deleted += _carry_over(block, content, new)
+    for pane in list(new.levels[0].values()):
+        new.open_over(pane, capacity)  # a larger window reaches the panes that go on through all sizes in between
     whole_from_ms = None if stream_ms is None else stream_ms + 1
     return Resized(added, removed, whole_from_ms, dropped, deleted)
 
@@ -76,6 +78,7 @@ def _carry_over(block: Block, content: Sums, new: WindowTree) -> list[StateRecor
     if not content.empty:
         kept.carried = content
         kept.dirty_carried = chunks_of(np.flatnonzero(content.ints[at.COUNT]))
+        kept.stored_carried = block.stored_carried & kept.dirty_carried
     gone = [(SUMS, chunk) for chunk in block.stored_sums]
     gone += [(CARRIED, chunk) for chunk in block.stored_carried - kept.dirty_carried]
     keys = [chunk_key(kind, block.size_ms, block.start_ms, chunk) for kind, chunk in sorted(gone)]

@@ -115,6 +115,16 @@ class WindowTree:
                 total += part.sums.ints[at.COUNT]
         return total
 
+    def _pass_peaks(self, pane: Block, codes: I8) -> None:
+        """Give the error rates of a base pane to the windows over it that carry its events: what is carried is never folded."""
+        peaks = pane.sums.floats[at.PEAK_ERRORS, codes]
+        for level in range(1, len(self.sizes_ms)):
+            over = self.levels[level].get(pane.start_ms - pane.start_ms % self.sizes_ms[level])
+            if over is not None and over.carried is not None:
+                known = over.carried.floats[at.PEAK_ERRORS]
+                over.dirty_carried |= chunks_of(codes[peaks > known[codes]])
+                known[codes] = np.maximum(known[codes], peaks)
+
     def seal(self, block: Block, min_requests: I8, capacity: int) -> list[Block]:
         """Fold a window nothing can change any more into the windows made of it, and drop it.
 
@@ -123,10 +133,12 @@ class WindowTree:
         """
         del self.levels[block.level][block.start_ms]
         block.grow(capacity)
-        if block.sums.empty:
-            return []
         if block.level == 0:
             block.sums.note_peak_errors(min_requests, block.carried)
+            if block.carried is not None:
+                self._pass_peaks(block, np.flatnonzero(block.carried.ints[at.COUNT]))
+        if block.sums.empty:
+            return []
         takers = []
         for level, source in enumerate(self.sources):
             if source == block.level:
