@@ -24,9 +24,8 @@ class Applier:
     """Applies batches of one task.
 
     Of each record, in order: its module is looked up or registered; a record that is refused or forwarded stops here. Stream time
-    moves to its time: windows are closed and sealed, then modules expire that are due, but for the record's own. Then the
-        record is
-    late, a duplicate, or applied. Batches are taken as a whole where that cannot be told from the outside.
+    moves to its time: windows are closed and sealed, then modules expire that are due, but for the record's own. Then the record
+    is late, a duplicate, or applied. Batches are taken as a whole where that cannot be told from the outside.
     """
 
     def __init__(

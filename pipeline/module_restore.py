@@ -1,9 +1,8 @@
 """A module core's state from its changelog, also one that version 1 or another configuration wrote.
 
 The position comes first: it says under which window sizes the other records were written. Then the registry, for a window can
-    only hold
-modules that it knows; then the rest. What contradicts itself is refused: it would give wrong records for as long as its windows
-last.
+only hold modules that it knows; then the rest. What contradicts itself is refused: it would give wrong records for as long as its
+windows last.
 """
 
 import numpy as np

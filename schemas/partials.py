@@ -130,9 +130,14 @@ def decode_partial(value: bytes, place: str) -> PartialRecord:
     try:
         record: PartialRecord = _decode(value)
     except UNREADABLE as error:
-        raise StateIncompatible(f"{place} is neither a partial nor a report: {error}") from error
+        raise StateIncompatible(
+            f"{place} is neither a partial nor a report ({error}): restore the topic, or choose a new application_id"
+        ) from error
     if record.v != PARTIAL_VERSION:
-        raise StateIncompatible(f"{place} is of version {record.v}; this build reads version {PARTIAL_VERSION}")
+        raise StateIncompatible(
+            f"{place} is of version {record.v}, this build reads version {PARTIAL_VERSION}: go back to the build that wrote it,"
+            " or choose a new application_id"
+        )
     if record.check and not checksum_holds(partial_key(record), value):
         raise StateIncompatible(
             f"{place} is damaged (its checksum is wrong): restore the topic, or choose a new application_id"

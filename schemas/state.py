@@ -14,8 +14,7 @@
 
 A chunk holds the modules with codes [64 * chunk, 64 * chunk + 64). A tombstone ends a window, a segment or an alert.
 Rules of change: new fields go last and have defaults, `check` behind them; a field never changes its type; what cannot keep to
-    this
-gets v + 1.
+this gets v + 1.
 """
 
 from typing import TypeVar
