@@ -127,6 +127,21 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Start:
+    """How a task begins that has no state yet: a new application, or one whose state was lost.
+
+    Attributes:
+        whole_from_ms: windows that start before are not published, for the task did not see all their events; None: all are.
+        alerts_from_ms: alert rules are not evaluated on windows that end before, so that history raises no alert; None: on all.
+        revision_base: revisions of all records begin above it, so that readers take them for newer than what they have.
+    """
+
+    whole_from_ms: int | None = None
+    alerts_from_ms: int | None = None
+    revision_base: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class CoreConfig:
     """Everything the core of one task needs.
 

@@ -14,8 +14,15 @@ class TaskCore(Protocol):
     offsets: dict[str, int]
     ledgers: dict[str, Ledger]
     alerts: AlertMachine
-    stream_ms: int | None
     shell: ShellPosition
+
+    @property
+    def stream_ms(self) -> int | None:
+        """Stream time, None before the first event."""
+
+    @property
+    def heard_ms(self) -> int | None:
+        """The wall clock at the newest batch that held an event; records that are no events end no silence."""
 
     @property
     def buffered_bytes(self) -> int:

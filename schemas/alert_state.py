@@ -11,9 +11,18 @@ import msgspec
 from msgspec import Struct
 
 from schemas.alerts import AlertStatus
+from schemas.checksum import (
+    NO_CHECK,
+    PLACE_OF_CHECK,
+    UNREADABLE,
+    damaged,
+    require_known,
+    unknown_version,
+    with_checksum,
+)
 from schemas.errors import StateIncompatible
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 _KEY_PREFIX = b"alert|"
 
 
@@ -29,6 +38,8 @@ class ActiveAlert(Struct, frozen=True, gc=False, kw_only=True):
         last_tick_ms: the tick of its last transition; ticks that change nothing write nothing.
         value: the number at its last transition; None where the rule compares none.
         revision: of the last published record.
+        starts_at_ms: start of the first window in which the condition held; version 1 kept `active_at_ms` alone.
+        check: the checksum.
     """
 
     v: int = STATE_VERSION
@@ -46,6 +57,8 @@ class ActiveAlert(Struct, frozen=True, gc=False, kw_only=True):
     fired_at_ms: int | None
     last_tick_ms: int
     revision: int
+    starts_at_ms: int | None = None
+    check: bytes = NO_CHECK
 
 
 class _Version(Struct):
@@ -74,20 +87,25 @@ def fingerprint_of_key(key: bytes) -> str:
 
 
 def encode_state(state: ActiveAlert) -> bytes:
-    """MessagePack with field names, so that fields can be added."""
-    return _encoder.encode(state)
+    """MessagePack with field names, so that fields can be added, and the checksum."""
+    checked = msgspec.structs.replace(state, v=STATE_VERSION, check=PLACE_OF_CHECK)
+    return with_checksum(state_key(state.fingerprint), _encoder.encode(checked))
 
 
-def decode_state(value: bytes) -> ActiveAlert:
-    """The inverse of `encode_state`.
+def decode_state(key: bytes, value: bytes) -> ActiveAlert:
+    """The inverse of `encode_state`; also reads version 1, which the state's `v` says then.
 
     Raises:
-        StateIncompatible: written by a newer build, or no alert state at all.
+        StateIncompatible: written by a newer build, damaged, filed under another alert's key, or no alert state at all.
     """
     try:
         version = _version_decoder.decode(value).v
-        if version != STATE_VERSION:
-            raise StateIncompatible(f"alert state of version {version}; this build reads version {STATE_VERSION}")
-        return _decoder.decode(value)
-    except msgspec.DecodeError as error:  # also its subclass ValidationError
-        raise StateIncompatible(f"alert state cannot be read: {error}") from error
+        if version > STATE_VERSION:
+            raise unknown_version(key, version, STATE_VERSION)
+        state = _decoder.decode(value)
+    except UNREADABLE as error:
+        raise damaged(key, error) from error
+    require_known(key, value, state.v, state.check, STATE_VERSION)
+    if fingerprint_of_key(key) != state.fingerprint:
+        raise damaged(key, f"it is the state of alert {state.fingerprint!r}")
+    return msgspec.structs.replace(state, check=NO_CHECK)

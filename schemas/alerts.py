@@ -12,8 +12,8 @@ class Alert(Struct, frozen=True, gc=False):
 
     Times are event time, epoch milliseconds, but for `updated_at`, the wall clock at which the record was made.
 
-    `fingerprint` depends on the labels alone, so it is the same before and after a restart. `starts_at` is when the
-    condition was first seen true; `ends_at` is null while it lasts.
+    `fingerprint` depends on the labels alone, so it is the same before and after a restart. `starts_at` is the start of the
+    first window in which the condition held; `ends_at` is null while it lasts, and never before `starts_at`.
     """
 
     fingerprint: str

@@ -29,15 +29,23 @@ class ResponseTime(Struct, frozen=True, gc=False):
 
 
 class Health(Struct, frozen=True, gc=False):
-    """The class of a module in a window and why: `score` is 100 less the named penalties in `reasons`."""
+    """The class of a module in a window and why: `score` is 100 less the named penalties in `reasons`.
+
+    `since` is the start of the first window of this class, in this window size; null where an older build did not keep it.
+    """
 
     status: HealthLevel
     score: Annotated[float, Meta(ge=0, le=100)]
     reasons: list[str]
+    since: int | None = None
 
 
 class ModuleMetrics(Struct, frozen=True, gc=False):
-    """One module, one window. Upsert by key; the highest revision is the newest."""
+    """One module, one window. Upsert by key; the highest revision is the newest.
+
+    Of each gauge there is the last value by event time (of equal times the one with the higher offset), the mean of all readings
+    and the largest one; each is null where no reading was sent, or where an older build did not keep it.
+    """
 
     module_id: str
     window: str
@@ -61,6 +69,13 @@ class ModuleMetrics(Struct, frozen=True, gc=False):
     health: Health
     last_updated: int
     sketch: str
+    memory_bytes_avg: float | None = None
+    memory_bytes_max: int | None = None
+    cpu_percent_max: float | None = None
+    goroutines_avg: float | None = None
+    goroutines_max: int | None = None
+    db_connections_avg: float | None = None
+    db_connections_max: int | None = None
 
 
 class Completeness(Struct, frozen=True, gc=False):
@@ -70,8 +85,11 @@ class Completeness(Struct, frozen=True, gc=False):
     partitions_seen: Count
 
 
-class AggregatedMetrics(Struct, frozen=True, gc=False):
-    """The whole system, one window."""
+class AggregatedMetrics(Struct, frozen=True, gc=False, kw_only=True):
+    """The whole system, one window.
+
+    `health_since` is the start of the first window of this class, in this window size; null where an older build did not keep it.
+    """
 
     window: str
     window_start: int
@@ -80,6 +98,7 @@ class AggregatedMetrics(Struct, frozen=True, gc=False):
     revision: Annotated[int, Meta(ge=1)]
     overall_health: HealthLevel
     health_score: Annotated[float, Meta(ge=0, le=100)]
+    health_since: int | None = None
     module_count: Count
     degraded_modules: Count
     critical_modules: Count

@@ -172,6 +172,8 @@ def _structured(at: int) -> dict[str, tuple[str, bytes]]:
     return {
         "cloudevent_truncated": ("undecodable", envelope(event)[:-1]),
         "cloudevent_base64_of_garbage": ("undecodable", envelope(f'"{_base64(b"garbage")}"', "data_base64")),
+        "cloudevent_base64_not_ascii": ("undecodable", envelope('"é"', "data_base64")),
+        "cloudevent_base64_cut": ("undecodable", envelope('"a"', "data_base64")),
         "cloudevent_without_data": ("invalid", envelope("1", "subject_number")),
         "cloudevent_data_string": ("invalid", envelope('"hello"')),
         "cloudevent_data_incomplete": ("invalid", envelope(raw(at, without="timestamp").decode())),

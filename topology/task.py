@@ -304,9 +304,12 @@ class Task:
         piece = piece.since(position)
         if len(piece.records):
             batch = piece.batch(topic, self.spec.partition, forwarded=topic == self.spec.forwarded)
+            now_ms = self._clock.now_ms()
             with self._instruments.processing(self.spec.name):
-                self.core.apply(batch, self._clock.now_ms())
-            self.silence.broken(self.core.stream_ms)
+                self.core.apply(batch, now_ms)
+            # Records that are no events end no silence: a partition of nothing else would hold the system back for ever.
+            if self.core.heard_ms == now_ms:
+                self.silence.broken(self.core.stream_ms)
         self.offsets[topic] = self.core.offsets[topic] = piece.end
         await self._bound_outputs()
         return None

@@ -5,12 +5,17 @@ three differences made for a compacted topic: a pending alert whose condition en
 restored exactly, and revisions keep rising when an alert comes back.
 
 - false -> pending when the condition is first true, `active_at` = that tick; firing when `tick - active_at >= for`, so
-  `for = 0` fires at once and is never pending. Pending or firing -> resolved at the first false tick.
+  `for = 0` fires at once and is never pending. Pending or firing -> resolved at the first false tick. Where `for` was raised
+  since, an alert that fires goes back to pending until its condition has held for the new time, as in Prometheus.
+- A published alert starts where the first window starts in which its condition held: that is when the trouble was seen.
+- A tick of another window size can lie before an alert's last transition, where a rule moved to that size or was removed. Such a
+  tick says nothing of the alert, and an alert never ends before its last transition.
 - Records are published on transitions only; between them value and annotations stay as published.
 - No record for a module in a tick: `no_data = "ok"` counts as false, `"hold"` changes nothing (time still passes, and
   only data or the removal of the rule ends such an alert).
 - An alert whose rule is gone, or whose labels or severity were changed, resolves at the next tick of any window.
-- A resolved alert is remembered for a day of event time after which its revisions start at 1 again.
+- A resolved alert is remembered for a day of event time. Alerts that are not remembered begin above the highest revision
+  that was ever forgotten, so a revision of an alert never comes twice.
 
 The same inputs give the same outputs, a restart between any two ticks included. Corrected records are not for this.
 """
@@ -37,6 +42,7 @@ class AlertMachine:
 
     Attributes:
         counters: evaluations, failures and refusals since it was made.
+        revision_base: revisions of alerts that are not remembered begin above it.
     """
 
     def __init__(self, rules: Sequence[Rule], scope: Scope, *, max_active: int = MAX_ACTIVE_ALERTS) -> None:
@@ -53,8 +59,10 @@ class AlertMachine:
         self._max_active = max_active
         self._store = AlertStore(KEEP_RESOLVED_MS)
         self._orphans: list[tuple[ActiveAlert, str]] | None = []  # None: restored since they were looked for
+        self.revision_base = 0
         self._updated_at_ms = 0
         self._tick_ms = 0
+        self._size_ms = 0
 
     @property
     def active_count(self) -> int:
@@ -72,7 +80,7 @@ class AlertMachine:
             for c in self._compiled.values()
         )
 
-    def tick(self, window: str, tick_ms: int, records: Sequence[Record], now_ms: int) -> list[Alert]:
+    def tick(self, window: str, tick_ms: int, records: Sequence[Record], now_ms: int, *, size_ms: int) -> list[Alert]:
         """Evaluates the rules of one window size on all records of one closed window.
 
         Never fails for a record's sake. Ticks must come in rising order per window size, each once.
@@ -82,13 +90,15 @@ class AlertMachine:
             tick_ms: the window's end.
             records: its final records, one per module in any order; for the system none or one.
             now_ms: what the alerts say in `updated_at`; decides nothing.
+            size_ms: the window's size.
 
         Returns:
             The transitions, ordered by rule and module id.
         """
         self._tick_ms = tick_ms
+        self._size_ms = size_ms
         self._updated_at_ms = now_ms
-        self._store.expire(tick_ms)
+        self.revision_base = max(self.revision_base, self._store.expire(tick_ms))
         out = self._end_orphans()
         by_module = {_module_key(record): record for record in sorted(records, key=_module_key)}
         for compiled in self._compiled.values():
@@ -117,6 +127,8 @@ class AlertMachine:
         for module in modules:
             record = by_module.get(module)
             state = active.get(module)
+            if state is not None and self._tick_ms < state.last_tick_ms:
+                continue
             if record is None:
                 assert state is not None
                 if rule.no_data == "ok":
@@ -124,7 +136,7 @@ class AlertMachine:
             elif compiled.holds(record):
                 if state is None:
                     out += self._begin(compiled, module or None, record)
-                elif state.status == "pending" and self._tick_ms - state.active_at_ms >= rule.for_ms:
+                elif (state.status == "firing") != (self._tick_ms - state.active_at_ms >= rule.for_ms):
                     out.append(self._rise(compiled, state, record))
             elif state is not None:
                 value = compiled.value(record)
@@ -155,7 +167,8 @@ class AlertMachine:
             active_at_ms=self._tick_ms,
             fired_at_ms=None,
             last_tick_ms=self._tick_ms,
-            revision=former.revision if former is not None else 0,
+            revision=former.revision if former is not None else self.revision_base,
+            starts_at_ms=self._tick_ms - self._size_ms,
         )
         return [self._rise(compiled, state, record)]
 
@@ -179,7 +192,8 @@ class AlertMachine:
 
     def _end(self, state: ActiveAlert, value: float | None, reason: str) -> Alert:
         """Publishes the end of an alert, with the labels and annotations it had, and remembers its revision only."""
-        ended = replace(state, status="resolved", value=value, last_tick_ms=self._tick_ms, revision=state.revision + 1)
+        ended_ms = max(self._tick_ms, state.last_tick_ms)
+        ended = replace(state, status="resolved", value=value, last_tick_ms=ended_ms, revision=state.revision + 1)
         self._store.put(replace(ended, labels={}, annotations={}))
         return to_alert(ended, reason, self._updated_at_ms)
 

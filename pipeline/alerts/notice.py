@@ -53,7 +53,7 @@ def to_alert(state: ActiveAlert, reason: str, updated_at_ms: int) -> Alert:
         annotations=state.annotations,
         value=state.value,
         threshold=state.threshold,
-        starts_at=state.active_at_ms,
+        starts_at=state.active_at_ms if state.starts_at_ms is None else state.starts_at_ms,
         ends_at=state.last_tick_ms if state.status == "resolved" else None,
         updated_at=updated_at_ms,
         reason=reason,

@@ -77,6 +77,10 @@ def load_rules(
         document: dict[str, object] = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{source}:{error_line(str(error), text)}: not TOML: {error}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{source}:1: tables or arrays are nested too deep: a rule needs two levels") from error
+    except ValueError as error:  # a number of thousands of digits is TOML, and more than Python reads
+        raise ConfigError(f"{source}:1: a number is too long: {error}") from error
     tables = document.get("rule", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables) or set(document) - {"rule"}:
         raise ConfigError(f"{source}:1: only [[rule]] tables are expected in a rule file")

@@ -44,14 +44,17 @@ class AlertStore:
         self._index(state)
         self._changed.add(state.fingerprint)
 
-    def expire(self, tick_ms: int) -> None:
-        """Forgets the alerts that resolved long ago."""
+    def expire(self, tick_ms: int) -> int:
+        """Forgets the alerts that resolved long ago, and answers the highest revision among them, 0 where there is none."""
+        highest = 0
         while self._expiry and self._expiry[0][0] + self._keep_resolved_ms <= tick_ms:
             resolved_ms, fingerprint = heapq.heappop(self._expiry)
             state = self._states.get(fingerprint)
             if state is not None and state.status == "resolved" and state.last_tick_ms == resolved_ms:
                 del self._states[fingerprint]
                 self._changed.add(fingerprint)
+                highest = max(highest, state.revision)
+        return highest
 
     def drain(self) -> list[tuple[bytes, bytes | None]]:
         """What changed since the last drain, by key; None is a tombstone."""
@@ -68,7 +71,7 @@ class AlertStore:
         if value is None:
             self._unindex(self._states.pop(fingerprint_of_key(key), None))
         else:
-            self._index(decode_state(value))
+            self._index(decode_state(key, value))
 
     def _index(self, state: ActiveAlert) -> None:
         self._unindex(self._states.get(state.fingerprint))

@@ -8,7 +8,7 @@ from pipeline.config import SIGNALS
 from pipeline.sketch.mapping import F8, I8
 from pipeline.sketch.quantiles import quantiles
 from pipeline.windows import layout as at
-from pipeline.windows.block import Sums
+from pipeline.windows.sums import Sums
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,11 @@ def figures_of(sums: Sums, codes: I8) -> Figures:
     signals[0] = sums.ints[at.SUCCESSES, codes] / counts
     signals[1] = percentiles[:, 2]
     signals[2] = percentiles[:, 3]
-    signals[3] = np.where(sums.ints[at.CPU_AT, codes] >= 0, sums.floats[at.CPU, codes], np.nan)
-    signals[4] = np.where(sums.ints[at.MEMORY + 1, codes] >= 0, sums.ints[at.MEMORY, codes], np.nan)
+    if sums.cpu_ints is not None and sums.cpu_floats is not None:
+        sent = sums.cpu_ints[at.CPU_AT, codes] >= 0
+        signals[3] = np.where(sent, sums.cpu_floats[at.CPU_LAST, codes], np.nan)
+    memory = sums.gauges[at.MEMORY]
+    if memory is not None:
+        signals[4] = np.where(memory[at.AT, codes] >= 0, memory[at.LAST, codes], np.nan)
     signals[5] = sums.floats[at.PEAK_ERRORS, codes]
     return Figures(codes, counts, percentiles, signals)

@@ -5,6 +5,7 @@ from fnmatch import fnmatchcase
 import numpy as np
 
 from pipeline.config import SIGNALS, HealthConfig, HealthProfile
+from pipeline.health.hysteresis import MAX_STREAK
 from pipeline.sketch.mapping import F8, I8
 
 
@@ -56,7 +57,7 @@ class Profiles:
             self.critical[row, where] = threshold.critical if on else np.nan
             self.weights[row, where] = threshold.weight * 100.0 / total
         self.min_requests[where] = profile.min_requests
-        self.worsen[where] = profile.worsen_windows
-        self.improve[where] = profile.improve_windows
+        self.worsen[where] = min(profile.worsen_windows, MAX_STREAK)
+        self.improve[where] = min(profile.improve_windows, MAX_STREAK)
         self.degraded_score[where] = profile.degraded_score
         self.critical_score[where] = profile.critical_score

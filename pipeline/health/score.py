@@ -14,8 +14,9 @@ from pipeline.config import SIGNALS
 from pipeline.health.figures import Figures
 from pipeline.health.profiles import Profiles
 from pipeline.sketch.mapping import F8, I8
+from schemas.metrics import HealthLevel
 
-LEVELS = ("healthy", "degraded", "critical")
+LEVELS: tuple[HealthLevel, ...] = ("healthy", "degraded", "critical")
 # success_rate is bad when low; the rates and percentiles mean nothing for a handful of requests, the gauges always do.
 _LOW_IS_BAD = np.array([signal == "success_rate" for signal in SIGNALS])
 _NEEDS_REQUESTS = np.array([signal not in ("cpu", "memory") for signal in SIGNALS])

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Annotated
@@ -13,11 +14,13 @@ import numpy as np
 from pipeline.config import CoreConfig
 from pipeline.ingest.batch import RecordBatch
 from pipeline.ingest.decode import decode_batch, good_indices
-from pipeline.ingest.hop import first_timestamp, original_key, trace
-from pipeline.ingest.identifiers import hash_ids, hash_text, id_fault
+from pipeline.ingest.hop import Place, first_place, first_timestamp, original_key, own_headers, trace
+from pipeline.ingest.identifiers import hash_module, hash_module_version_1, hash_texts, id_fault, mix_ids
 from pipeline.ingest.modules import OTHER, OTHER_CODE, OTHER_KEY, Modules
 from pipeline.ingest.plain import PlainReader, PlainScanner
+from pipeline.native import PLAIN
 from pipeline.outputs import Forwarded, Outbox, Rejected
+from pipeline.partitioner import partition_of
 from pipeline.sketch.mapping import F8, I8
 from pipeline.windows.columns import Columns, join_columns
 from schemas.errors import PoisonRecord
@@ -27,6 +30,8 @@ from schemas.state import Ledger
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _Rfc3339 = Annotated[datetime, msgspec.Meta(tz=True)]
 _RFC3339 = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE)
+# Events in order, and why each of the other records is none.
+Decoded = tuple[list[ModuleLogEvent], list[tuple[int, PoisonRecord]]]
 _gauges = (attrgetter("memory_bytes"), attrgetter("goroutines"), attrgetter("db_connections"))
 
 
@@ -65,18 +70,62 @@ class Ingest:
     Attributes:
         native: the compiled part, where it was built and is in use.
         one_by_one: records that it left over.
+        homes_checked: send events of unknown modules to the partition that their id belongs to. Modules that are known here may
+            have come from elsewhere when partitions were added, and stay.
+        newcomers: codes of the modules that the newest batch brought.
     """
 
-    def __init__(self, config: CoreConfig, modules: Modules, partitions: int) -> None:
+    def __init__(self, config: CoreConfig, modules: Modules, partition: int, partitions: int) -> None:
         self._config = config
+        self._partition = partition
         self._partitions = partitions
         self._modules = modules
         self.one_by_one = 0
+        self.homes_checked = False
+        self.newcomers: list[int] = []
+        self._wants_old_ids = False
         scanner = PlainScanner.of(config)
         self.native = None if scanner is None else scanner.native
         self._plain = None if scanner is None else PlainReader(scanner, config, modules)
 
-    def columns(self, batch: RecordBatch, now_ms: int, ledger: Ledger, outbox: Outbox) -> Columns | None:
+    @property
+    def wants_old_ids(self) -> bool:
+        """Whether columns also hold the hashes that version 1 made of event ids."""
+        return self._wants_old_ids
+
+    @wants_old_ids.setter
+    def wants_old_ids(self, wanted: bool) -> None:
+        self._wants_old_ids = wanted
+        if self._plain is not None:
+            self._plain.wants_old_ids = wanted
+
+    def times(self, batch: RecordBatch, now_ms: int) -> tuple[I8, RecordBatch, Decoded | None]:
+        """The event time of each record, -1 where the record is no event or one from the future; decides nothing.
+
+        Returns:
+            The times, and the batch with what was read of it, for `columns`.
+        """
+        times = np.full(len(batch), -1, np.int64)
+        decoded: Decoded | None = None
+        if batch.whole:
+            return times, batch, decoded
+        if self._plain is None:
+            decoded = decode_batch(batch, self._config.limits.max_record_bytes)
+            _fill_times(times, range(len(batch)), decoded)
+        else:
+            found = self._plain.scan(batch)
+            batch = replace(batch, plain=found)
+            plain = (found.flags & PLAIN) != 0
+            times[plain] = found.times[plain]
+            rest = np.flatnonzero(~plain).tolist()
+            if rest:
+                _fill_times(times, rest, decode_batch(batch.pick(rest), self._config.limits.max_record_bytes))
+        times[times > now_ms + self._config.windows.max_future_ms] = -1
+        return times, batch, decoded
+
+    def columns(
+        self, batch: RecordBatch, now_ms: int, ledger: Ledger, outbox: Outbox, decoded: Decoded | None = None
+    ) -> Columns | None:
         """Turn a batch into columns; rejected and forwarded records go to the outbox and the ledger.
 
         Args:
@@ -84,6 +133,7 @@ class Ingest:
             now_ms: the wall clock, for events from the future.
             ledger: of the batch's source; `consumed`, `invalid`, `future` and `forwarded` are added to here.
             outbox: where rejected and forwarded records go.
+            decoded: what `times` decoded of this batch.
 
         Returns:
             Columns, in offset order, or None when no event is left.
@@ -92,18 +142,21 @@ class Ingest:
             _set_aside(batch, ledger, outbox)
             return None
         ledger.consumed += len(batch)
+        self.newcomers = []
         plain = None if self._plain is None else self._plain.columns(batch, now_ms)
         if plain is None:
-            return self._read_one_by_one(batch, now_ms, ledger, outbox)
+            return self._read_one_by_one(batch, now_ms, ledger, outbox, decoded)
         self.one_by_one += plain.rest.size
         if not plain.rest.size:
             return plain.columns
         rest = self._read_one_by_one(batch.pick(plain.rest.tolist()), now_ms, ledger, outbox)
         return join_columns([part for part in (plain.columns, rest) if part is not None])
 
-    def _read_one_by_one(self, batch: RecordBatch, now_ms: int, ledger: Ledger, outbox: Outbox) -> Columns | None:
+    def _read_one_by_one(
+        self, batch: RecordBatch, now_ms: int, ledger: Ledger, outbox: Outbox, decoded: Decoded | None = None
+    ) -> Columns | None:
         """An object for each event: the definition of what is right, and the only way of reading what is not plain."""
-        events, bad = decode_batch(batch, self._config.limits.max_record_bytes)
+        events, bad = decoded or decode_batch(batch, self._config.limits.max_record_bytes)
         indices = good_indices(len(batch), bad)
         rejects: list[tuple[int, PoisonRecord]] = bad
         codes = list(map(self._modules.codes.get, map(attrgetter("module_id"), events)))
@@ -166,7 +219,13 @@ class Ingest:
             if code is None:
                 module_id = rows.events[row].module_id
                 known = modules.codes.get(module_id)
-                rows.codes[row] = known = modules.add(module_id) if known is None else known
+                if known is None and self._lives_elsewhere(module_id):
+                    self._send_on(batch, rows, row, module_id, outbox)
+                    continue
+                if known is None:
+                    known = modules.add(module_id)
+                    self.newcomers += [known] * (known != OTHER_CODE)
+                rows.codes[row] = known
                 if known == OTHER_CODE and self._partitions > 1:
                     self._send_on(batch, rows, row, OTHER, outbox)
                     continue
@@ -174,12 +233,18 @@ class Ingest:
         _keep(rows, keep)
         return keep
 
+    def _lives_elsewhere(self, module_id: str) -> bool:
+        return self.homes_checked and partition_of(module_id.encode(), self._partitions) != self._partition
+
     def _send_on(self, batch: RecordBatch, rows: _Rows, row: int, home: str, outbox: Outbox) -> None:
         index = rows.indices[row]
-        stamp = batch.timestamps[index]
-        place = (batch.topic, batch.partition, batch.offsets[index])
-        headers = (*batch.headers[index], *trace(*place, stamp, batch.keys[index], home))
-        outbox.forward(Forwarded(home, batch.values[index] or b"", stamp, headers))
+        headers, stamp, key = batch.headers[index], batch.timestamps[index], batch.keys[index]
+        place = Place(batch.topic, batch.partition, batch.offsets[index])
+        if batch.forwarded:  # it moves on: what is said of its first hop stays true
+            place = first_place(headers) or place
+            stamp, key = first_timestamp(headers, stamp), original_key(headers, key)
+            headers = tuple(own_headers(headers))
+        outbox.forward(Forwarded(home, batch.values[index] or b"", stamp, (*headers, *trace(*place, stamp, key, home))))
 
     def _check_labels(self, rows: _Rows, rejects: list[tuple[int, PoisonRecord]]) -> None:
         labels = [event.labels for event in rows.events]
@@ -257,22 +322,27 @@ class Ingest:
         if n != len(batch):
             offsets = offsets[list(rows.indices)]
         codes = np.array(rows.codes, np.int64)
-        ids = has_id = None
+        ids = has_id = old_ids = None
         if self._config.dedup:
             texts = [event.event_id for event in events]
             if any(texts):
-                ids, has_id = hash_ids(texts, self._module_hashes(codes, events))
+                raw, has_id = hash_texts(texts)
+                ids = mix_ids(raw, self._module_hashes(codes, events))
+                if self.wants_old_ids:
+                    old_ids = mix_ids(raw, np.array([hash_module_version_1(e.module_id) for e in events], np.uint64))
         first, second, third = (_gauge(list(map(get, events))) for get in _gauges)
         return Columns(
             codes=codes,
             times=times,
             offsets=offsets,
             successes=np.fromiter([event.success for event in events], np.bool_, n),
-            response_ms=np.fromiter([event.response_time_ms for event in events], np.float64, n),
+            # -0.0 is a zero like any other: which of the two a minimum keeps would depend on the order of the events.
+            response_ms=np.fromiter([event.response_time_ms for event in events], np.float64, n) + 0.0,
             gauges=(first, second, third),
             cpu=_cpu([event.cpu_percent for event in events]),
             ids=ids,
             has_id=has_id,
+            old_ids=old_ids,
         )
 
     def _module_hashes(
@@ -281,7 +351,7 @@ class Ingest:
         hashes = self._modules.hashes[codes]
         # Modules without a code of their own still have ids of their own.
         for row in np.flatnonzero(codes == OTHER_CODE).tolist():
-            hashes[row] = hash_text(events[row].module_id)
+            hashes[row] = hash_module(events[row].module_id)
         return hashes
 
 
@@ -315,6 +385,23 @@ def rejected(batch: RecordBatch, index: int, why: PoisonRecord) -> Rejected:
     return Rejected(why.reason, why.message, *place, stamp, key, batch.values[index], headers)
 
 
+def decoded_part(decoded: Decoded, low: int, high: int) -> Decoded:
+    """What was decoded of the records [low, high)."""
+    events, bad = decoded
+    first = low - sum(1 for index, _ in bad if index < low)
+    mine = [(index - low, why) for index, why in bad if low <= index < high]
+    return events[first : first + high - low - len(mine)], mine
+
+
+def _fill_times(times: I8, rows: Sequence[int], decoded: Decoded) -> None:
+    """Write down the times of decoded events; `rows` are the places of what was decoded."""
+    events, bad = decoded
+    for index, event in zip(good_indices(len(rows), bad), events, strict=True):
+        stamp = event.timestamp
+        with suppress(PoisonRecord):  # the record is refused later, with its reason
+            times[rows[index]] = stamp if isinstance(stamp, int) else parse_timestamp(stamp)
+
+
 def _keep(rows: _Rows, keep: list[int]) -> None:
     if len(keep) != len(rows.events):
         rows.indices = [rows.indices[row] for row in keep]
@@ -333,4 +420,4 @@ def _gauge(values: list[int | None]) -> I8 | None:
 def _cpu(values: list[float | None]) -> F8 | None:
     if None in values and not any(value is not None for value in values):
         return None
-    return np.array(values, np.float64)  # None becomes NaN
+    return np.array(values, np.float64) + 0.0  # None becomes NaN, -0.0 becomes 0.0

@@ -5,7 +5,6 @@ no byte of one record can ever complete or break another.
 """
 
 import base64
-import binascii
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -102,7 +101,7 @@ def _event_of_envelope(value: bytes) -> bytes | msgspec.Raw:
         raise PoisonRecord("invalid", "the CloudEvents envelope has neither `data` nor `data_base64`")
     try:
         return base64.b64decode(envelope.data_base64, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:  # binascii.Error is one; text beyond ASCII raises the plain one
         raise PoisonRecord("undecodable", f"data_base64: {error}") from error
 
 

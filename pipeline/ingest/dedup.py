@@ -15,6 +15,11 @@ MIN_SLOTS = 1 << 10
 # An id and the code of its pane.
 SLOT_BYTES = 12
 ABSENT = -1
+NO_PANE = -1
+# The pane end that a stored segment is filed under, and its number.
+Segment = tuple[int, int]
+# Sealed panes whose codes may stay in the table before it is made anew.
+SPARE_PANES = 16
 # Linear probing with well-mixed hashes takes about two looks for a hit here, and six for a miss.
 MAX_LOAD = 0.7
 
@@ -39,6 +44,11 @@ class IdTable:
     def nbytes(self) -> int:
         """Memory held, bytes."""
         return self._ids.nbytes + self._codes.nbytes
+
+    @property
+    def panes(self) -> int:
+        """How many panes have a code."""
+        return len(self._code_of)
 
     def reserve(self, more: int) -> None:
         """Make room for so many more ids."""
@@ -146,6 +156,9 @@ def _slots(count: int) -> tuple[U8, Codes]:
 class Deduplicator:
     """Finds duplicates and keeps what must survive a crash.
 
+    Segments that version 1 stored hold other hashes of the same pairs. While a pane of theirs is not sealed, `wants_old_ids` is
+    true and events are looked up under both hashes; only the new one is stored.
+
     Attributes:
         skipped: ids not remembered because their pane had `max_ids_per_pane` already.
     """
@@ -156,8 +169,8 @@ class Deduplicator:
         self._table = IdTable(native)
         self._per_pane: dict[int, int] = {}
         self._fresh: dict[int, list[U8]] = {}
-        self._segments: dict[int, list[int]] = {}
-        self._sealed_through_ms = -1
+        self._segments: dict[int, list[Segment]] = {}
+        self._old_through_ms = NO_PANE
         self.skipped = 0
 
     @property
@@ -166,20 +179,33 @@ class Deduplicator:
         return self._table.size
 
     @property
+    def wants_old_ids(self) -> bool:
+        """Whether ids are remembered under the hashes of version 1."""
+        return self._old_through_ms != NO_PANE
+
+    @property
     def nbytes(self) -> int:
         """Memory of the table, bytes."""
         return self._table.nbytes
 
-    def duplicates(self, ids: U8, pane_ends: I8, streams: I8) -> NDArray[np.bool_]:
+    @property
+    def panes(self) -> int:
+        """How many panes the table names; bounded by twice the open ones and `SPARE_PANES`."""
+        return self._table.panes
+
+    def duplicates(self, ids: U8, pane_ends: I8, streams: I8, old_ids: U8 | None = None) -> NDArray[np.bool_]:
         """Mark the duplicates among events in offset order, and remember the ids of the others.
 
         Args:
-            ids: hashes, as `hash_ids` gives them.
+            ids: hashes, as `mix_ids` gives them.
             pane_ends: end of each event's pane, ms.
             streams: stream time at each event, ms, never falling.
+            old_ids: the hashes of version 1, while `wants_old_ids`.
         """
         self._table.reserve(ids.size)
         known, slots = self._table.lookup(ids)
+        if old_ids is not None:
+            known = np.maximum(known, self._table.lookup(old_ids)[0])
         duplicate: NDArray[np.bool_] = (known != ABSENT) & (known + self._keep_ms > streams)
         ordered = np.sort(ids)
         repeated = ordered[1:][ordered[1:] == ordered[:-1]]
@@ -241,35 +267,48 @@ class Deduplicator:
         self._per_pane[pane_end] = self._per_pane.get(pane_end, 0) + ids.size
         self._fresh.setdefault(pane_end, []).append(ids)
 
-    def seal(self, pane_end_ms: int) -> list[tuple[int, int]]:
+    def seal(self, pane_end_ms: int) -> list[Segment]:
         """Forget the ids of panes that end at or before this time.
 
         Returns:
-            (pane end, sequence) of each stored segment that is to be deleted.
+            Each stored segment that is to be deleted.
         """
         gone = [pane for pane in self._per_pane if pane <= pane_end_ms]
         if not gone:
             return []
+        if self._old_through_ms <= pane_end_ms:
+            self._old_through_ms = NO_PANE
         for pane in gone:
             del self._per_pane[pane]
             self._fresh.pop(pane, None)
-        if sum(self._per_pane.values()) * 2 < self._table.size:
+        # Ids that come again and again keep the table full of live ids while the panes they were in before pile up.
+        crowded = self._table.panes > 2 * len(self._per_pane) + SPARE_PANES
+        if crowded or sum(self._per_pane.values()) * 2 < self._table.size:
             self._table.forget_through(pane_end_ms)
-        return [(pane, sequence) for pane in gone for sequence in self._segments.pop(pane, [])]
+        return [segment for pane in gone for segment in self._segments.pop(pane, [])]
 
     def drain(self, sequence: int) -> list[tuple[int, int, bytes]]:
         """The ids remembered since the last drain: (pane end, sequence, little-endian uint64 ids) for the changelog."""
         segments = []
         for pane_end, arrays in sorted(self._fresh.items()):
             segments.append((pane_end, sequence, np.sort(np.concatenate(arrays)).astype("<u8").tobytes()))
-            self._segments.setdefault(pane_end, []).append(sequence)
+            self._segments.setdefault(pane_end, []).append((pane_end, sequence))
             sequence += 1
         self._fresh.clear()
         return segments
 
-    def restore(self, pane_end_ms: int, sequence: int, ids: bytes) -> None:
-        """Take a stored segment back in."""
-        array = np.unique(np.frombuffer(ids, "<u8"))
+    def restore(self, segment: Segment, pane_end_ms: int, ids: U8, *, old: bool = False) -> None:
+        """Take a stored segment back in.
+
+        Args:
+            segment: what it was stored as.
+            pane_end_ms: end of the pane that its events are in today; the base window may have got another size.
+            ids: its hashes.
+            old: they are those of version 1.
+        """
+        array = np.unique(ids)
         self._table.insert(array, pane_end_ms)
         self._per_pane[pane_end_ms] = self._per_pane.get(pane_end_ms, 0) + array.size
-        self._segments.setdefault(pane_end_ms, []).append(sequence)
+        self._segments.setdefault(pane_end_ms, []).append(segment)
+        if old:
+            self._old_through_ms = max(self._old_through_ms, pane_end_ms)

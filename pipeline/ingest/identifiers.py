@@ -12,6 +12,7 @@ U8 = NDArray[np.uint64]
 # Controls that reorder text (Unicode UAX 9): a name holding one can be shown as another name.
 BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: spreads the bits
+_MODULE_SEED = 1
 
 
 def id_fault(module_id: str) -> str | None:
@@ -24,21 +25,21 @@ def id_fault(module_id: str) -> str | None:
     return None
 
 
-def hash_text(text: str) -> int:
-    """A 64-bit hash that is the same in every process and release (XXH3)."""
-    return xxhash.xxh3_64_intdigest(text.encode())
+def hash_module(module_id: str) -> int:
+    """A 64-bit hash of a module id, the same in every process and release (XXH3).
 
-
-def hash_ids(ids: Sequence[str | None], module_hashes: U8) -> tuple[U8, NDArray[np.bool_]]:
-    """Hash (module, event id) pairs; equal pairs have equal hashes, and different ones differ but for 1 in 2^64.
-
-    Args:
-        ids: event ids; None and "" mean the event has none.
-        module_hashes: the hash of each event's module, same length.
-
-    Returns:
-        Hashes (never 0) and a mask of the events that have an id.
+    Its seed is not that of event ids. With one hash for both, `a` of module `b` and `b` of module `a` would be one pair.
     """
+    return xxhash.xxh3_64_intdigest(module_id.encode(), _MODULE_SEED)
+
+
+def hash_module_version_1(module_id: str) -> int:
+    """The hash of a module id in segments of version 1, where it was that of an event id."""
+    return xxhash.xxh3_64_intdigest(module_id.encode())
+
+
+def hash_texts(ids: Sequence[str | None]) -> tuple[U8, NDArray[np.bool_]]:
+    """The 64-bit hash of each event id, and a mask of the events that have one; None and "" mean the event has none."""
     has_id = np.ones(len(ids), np.bool_)
     texts: Iterable[str] = ids  # type: ignore[assignment]
     if None in ids or "" in ids:
@@ -46,11 +47,14 @@ def hash_ids(ids: Sequence[str | None], module_hashes: U8) -> tuple[U8, NDArray[
         texts = [text or "" for text in ids]
     # Digests joined and read as one array: cheaper than an int object for each.
     digests = b"".join(map(xxhash.xxh3_64_digest, map(str.encode, texts)))
-    return mix_ids(np.frombuffer(digests, ">u8").astype(np.uint64), module_hashes), has_id
+    return np.frombuffer(digests, ">u8").astype(np.uint64), has_id
 
 
 def mix_ids(raw: U8, module_hashes: U8) -> U8:
-    """The hash of each (module, event id) pair from the hashes of both; never 0."""
+    """The hash of each (module, event id) pair from the hashes of both; never 0.
+
+    Equal pairs have equal hashes, and different ones differ but for 1 in 2^64.
+    """
     mixed = (raw ^ module_hashes) * _MULTIPLIER
     mixed ^= mixed >> np.uint64(32)
     mixed[mixed == 0] = 1

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pipeline.config import CoreConfig
 from pipeline.ingest.batch import RecordBatch, Slices, join_slices
 from pipeline.ingest.identifiers import mix_ids
-from pipeline.ingest.modules import OTHER_CODE, Modules
+from pipeline.ingest.modules import OTHER_CODE, Modules, old_hashes
 from pipeline.native import HAS_ID, KEY_DIFFERS, PLAIN, SUCCESS, Native, NativeLimits, PlainEvents, load_native
 from pipeline.sketch.mapping import I8
 from pipeline.windows.columns import Columns
@@ -59,18 +59,23 @@ class PlainScanner:
 
 
 class PlainReader:
-    """Takes in the plain events of one task's batches."""
+    """Takes in the plain events of one task's batches.
+
+    Attributes:
+        wants_old_ids: also give the hashes that version 1 made of event ids.
+    """
 
     def __init__(self, scanner: PlainScanner, config: CoreConfig, modules: Modules) -> None:
         self._scanner = scanner
         self._config = config
         self._modules = modules
+        self.wants_old_ids = False
 
     def columns(self, batch: RecordBatch, now_ms: int) -> PlainPart | None:
         """Divide a batch into plain events and the rest; None where nothing in it can be plain."""
         if self._config.repartition == "always" and not batch.forwarded:
             return None
-        found = self._scanner.scan(batch.keys, batch.values) if batch.plain is None else batch.plain
+        found = self.scan(batch)
         # A key that is not the module's id means: forward it, or it was forwarded as `__other__`.
         chosen = (found.flags & (PLAIN | KEY_DIFFERS)) == PLAIN
         limit_ms = now_ms + self._config.windows.max_future_ms
@@ -85,6 +90,10 @@ class PlainReader:
         columns = self._collect(batch, found, codes, rows) if rows.size else None
         return PlainPart(columns, np.flatnonzero(~chosen))
 
+    def scan(self, batch: RecordBatch) -> PlainEvents:
+        """What the compiled part read of a batch, ahead or now."""
+        return self._scanner.scan(batch.keys, batch.values) if batch.plain is None else batch.plain
+
     def _codes(self, found: PlainEvents) -> I8:
         """The code of each different module id, `_UNKNOWN` for new ones."""
         codes = self._modules.keys
@@ -95,21 +104,26 @@ class PlainReader:
         every = batch.offsets
         offsets = np.arange(every.start, every.stop) if isinstance(every, range) else np.array(every, np.int64)
         ids: NDArray[np.uint64] | None = None
+        old_ids: NDArray[np.uint64] | None = None
         has_id = (flags & HAS_ID) != 0
         if self._config.dedup and has_id.any():
             ids = mix_ids(found.ids[rows], self._modules.hashes[codes])
-        cpu = found.cpu[rows]
+            if self.wants_old_ids:
+                old_ids = mix_ids(found.ids[rows], old_hashes(self._modules)[codes])
+        # Adding 0.0 turns -0.0 into 0.0, as the Python path does.
+        cpu = found.cpu[rows] + 0.0
         first, second, third = (_sent(gauge[rows]) for gauge in found.gauges)
         return Columns(
             codes=codes,
             times=found.times[rows],
             offsets=offsets[rows],
             successes=(flags & SUCCESS) != 0,
-            response_ms=found.response_ms[rows],
+            response_ms=found.response_ms[rows] + 0.0,
             gauges=(first, second, third),
             cpu=None if np.isnan(cpu).all() else cpu,
             ids=ids,
             has_id=None if ids is None else has_id,
+            old_ids=old_ids,
         )
 
 

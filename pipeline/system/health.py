@@ -1,12 +1,34 @@
 """The class of the whole system, from the classes of its modules weighted by the requests they served."""
 
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from pipeline.config import HealthProfile
 from schemas.metrics import HealthLevel
+from schemas.partials import SystemPartial
 
 # A system is critical when at least this share of its requests was served by critical modules, ...
 CRITICAL_SHARE = 0.5
 # ... and degraded when at least this share was served by modules that are degraded or critical.
 DEGRADED_SHARE = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class SystemHealth:
+    """Score and class of the system in one window."""
+
+    score: float
+    level: HealthLevel
+
+
+def health_of(partials: Sequence[SystemPartial], profile: HealthProfile) -> SystemHealth:
+    """The health of a window from its partials (at least one, each with at least one request), in any order."""
+    requests = sum(p.requests for p in partials)
+    score = health_score(math.fsum(p.weighted_score for p in partials), requests)
+    degraded, critical = sum(p.degraded_requests for p in partials), sum(p.critical_requests for p in partials)
+    level = overall_health(score, requests, degraded, critical, sum(p.critical for p in partials), profile)
+    return SystemHealth(score, level)
 
 
 def health_score(weighted_score: float, requests: int) -> float:

@@ -9,10 +9,15 @@ class Progress:
     """The newest report of each partition.
 
     Nothing is known of stream time before all expected partitions have reported: after a start, a fast partition must not
-    close or drop the windows of one that has not come up yet.
+    close or drop the windows of one that has not come up yet. Where partitions were added, the reports from before, which expect
+    fewer, do not count.
+
+    Attributes:
+        known_sizes: sizes (ms) whose windows are whole in partitions that do not report it, because an older build runs them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, known_sizes: Collection[int]) -> None:
+        self.known_sizes = set(known_sizes)
         self._reports: dict[int, PartitionReport] = {}
 
     def note(self, report: PartitionReport) -> None:
@@ -39,7 +44,7 @@ class Progress:
 
         When all are idle it is the newest of theirs: none holds back another, and windows still end by time, not by silence.
         """
-        if not self._all_reported():
+        if not self.all_reported():
             return None
         awake = [r.stream_ms for r in self._reports.values() if not r.idle]
         if awake:
@@ -48,12 +53,26 @@ class Progress:
 
     def slowest_ms(self) -> int | None:
         """What every partition has passed, idle or not; one that is idle and never had an event does not count."""
-        if not self._all_reported():
+        if not self.all_reported():
             return None
         return _minimum([r.stream_ms for r in self._reports.values() if not r.idle or r.stream_ms is not None])
 
-    def _all_reported(self) -> bool:
-        return bool(self._reports) and len(self._reports) == self.expected
+    def all_reported(self) -> bool:
+        """Whether every expected partition has reported, and all expect as many."""
+        expected = self.expected
+        return bool(self._reports) and all(
+            partition in self._reports and self._reports[partition].partitions_expected == expected
+            for partition in range(expected)
+        )
+
+    def is_whole(self, size_ms: int, start_ms: int) -> bool:
+        """Whether a window is whole in every partition that has reported."""
+        return all(
+            size_ms in self.known_sizes
+            if report.whole_from_ms is None
+            else start_ms >= report.whole_from_ms.get(size_ms, start_ms + 1)
+            for report in self._reports.values()
+        )
 
 
 def _minimum(times_ms: list[int | None]) -> int | None:

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 from pipeline.config import WindowConfig
 from pipeline.system.window import SystemWindow
-from schemas.errors import StateIncompatible
 
 
 class SystemWindows:
@@ -25,27 +24,26 @@ class SystemWindows:
     def __iter__(self) -> Iterator[SystemWindow]:
         return iter(self._open.values())
 
+    def has_size(self, size_ms: int) -> bool:
+        """Whether windows of that size are configured."""
+        return size_ms in self._levels
+
     def get(self, size_ms: int, start_ms: int) -> SystemWindow | None:
         """The window, if it is open."""
         return self._open.get((size_ms, start_ms))
+
+    def of_size(self, size_ms: int) -> list[SystemWindow]:
+        """All open windows of a size."""
+        return [window for window in self if window.size_ms == size_ms]
 
     def is_over(self, end_ms: int) -> bool:
         """Whether a window that ends there and is not open was dropped, or may have been."""
         return self.floor_ms is not None and end_ms <= self.floor_ms
 
     def open(self, size_ms: int, start_ms: int) -> SystemWindow:
-        """The window, made when it is not there.
-
-        Raises:
-            StateIncompatible: the configuration has no such size.
-        """
+        """The window, made when it is not there; its size must be configured."""
         window = self._open.get((size_ms, start_ms))
         if window is None:
-            if size_ms not in self._levels:
-                raise StateIncompatible(
-                    f"a partial is of a window of {size_ms} ms, the configuration has {sorted(self._levels)}:"
-                    " set windows.sizes back, or choose a new application_id"
-                )
             level, name = self._levels[size_ms]
             window = self._open[(size_ms, start_ms)] = SystemWindow(name, level, size_ms, start_ms)
         return window

@@ -1,44 +1,26 @@
 """When which record of which window goes out: provisional, final, corrected."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from pipeline.alerts.machine import AlertMachine
 from pipeline.alerts.ticker import AlertTicker
-from pipeline.config import WindowConfig
 from pipeline.health.figures import figures_of
 from pipeline.health.hysteresis import step
-from pipeline.health.profiles import Profiles
 from pipeline.health.score import judge
-from pipeline.ingest.modules import Modules
 from pipeline.keys import module_window
-from pipeline.outputs import Emitted, Outbox
+from pipeline.outputs import Emitted
 from pipeline.render import WindowText, encode, healths, module_records
 from pipeline.sketch.mapping import I8
-from pipeline.system.partial import partial_of
+from pipeline.system.partial import empty_partial, partial_of
 from pipeline.windows import layout as at
-from pipeline.windows.block import Block, Sums
-from pipeline.windows.tree import WindowTree
+from pipeline.windows.block import Block
+from pipeline.windows.persist import chunks_of
+from pipeline.windows.sums import Sums
+from pipeline.windows.task_state import TaskState
 from schemas.metrics import ModuleMetrics, WindowStatus
 from schemas.partials import SystemPartial
-from schemas.state import CHUNK_MODULES
 
-
-@dataclass(slots=True)
-class TaskState:
-    """What the parts of one task share."""
-
-    windows: WindowConfig
-    partition: int
-    tree: WindowTree
-    modules: Modules
-    profiles: Profiles
-    outbox: Outbox
-
-    def sums_of(self, block: Block) -> Sums:
-        """Everything of a window so far."""
-        return self.tree.view(block, self.profiles.min_requests, self.modules.capacity)
+Window = tuple[int, int]  # level and start
 
 
 class Emitter:
@@ -46,49 +28,42 @@ class Emitter:
 
     def __init__(self, state: TaskState, alerts: AlertMachine) -> None:
         self._state = state
-        self._ticker = AlertTicker(alerts, state.windows)
-        self._sealed_partials: dict[tuple[int, int], SystemPartial] = {}
-        self._changed: set[tuple[int, int]] = set()
+        self.ticker = AlertTicker(alerts, state.windows)
+        self._sealed_partials: dict[Window, SystemPartial] = {}
+        self._changed: set[Window] = set()
         # What `refresh` looked at, for the partials of the same cut; nothing is applied in between.
-        self._views: dict[tuple[int, int], Sums] = {}
-
-    @property
-    def ticks(self) -> dict[str, int]:
-        """End of the newest window evaluated by the alert rules, per window name."""
-        return self._ticker.ticks
-
-    @ticks.setter
-    def ticks(self, ticks: dict[str, int]) -> None:
-        self._ticker.ticks = ticks
+        self._views: dict[Window, Sums] = {}
 
     def close(self, block: Block, now_ms: int) -> None:
         """Publish the final record of every module of a window, and evaluate the alert rules on them."""
         state = self._state
-        sums = state.sums_of(block)
-        codes = np.flatnonzero(sums.ints[at.COUNT])
-        chains = state.modules.chains[block.level]
-        self.remember_chains(block)
-        block.final = True
-        records, after = self._publish(block, sums, codes, chains, "final", now_ms)
-        state.modules.set_chains(block.level, codes, after)
+        self.mark_final(block)
+        if state.is_whole(block):
+            sums = state.sums_of(block)
+            codes = np.flatnonzero(sums.ints[at.COUNT])
+            chains = state.modules.chains[block.level]
+            records, after = self._publish(block, sums, codes, chains, "final", now_ms)
+            state.modules.set_chains(block.level, codes, after)
+            for alert in self.ticker.tick(block.size_ms, block.end_ms, records, now_ms):
+                state.outbox.emit(alert)
         block.touched = False
-        name = state.windows.sizes[block.level][0]
-        for alert in self._ticker.tick(name, block.end_ms, block.size_ms, records, now_ms):
-            state.outbox.emit(alert)
 
-    def remember_chains(self, block: Block) -> None:
-        """Note the hysteresis state of every module at a window's close.
+    def mark_final(self, block: Block) -> None:
+        """Note a window's close: how many modules were silent then, and the hysteresis state of every module.
 
         Also of modules that first come in with a correction: their record must not depend on when it is made.
         """
-        block.grow(self._state.modules.capacity)
-        chains = self._state.modules.chains[block.level]
-        block.meta[at.BEFORE] = chains
-        block.dirty_meta.update(np.unique(np.flatnonzero(chains) // CHUNK_MODULES).tolist())
+        block.final = True
+        block.silent = self._state.modules.silence.count_closed
+        if self._state.is_whole(block):
+            block.grow(self._state.modules.capacity)
+            chains = self._state.modules.chains[block.level]
+            block.meta[at.BEFORE] = chains
+            block.dirty_meta |= chunks_of(np.flatnonzero(chains))
 
     def seal(self, block: Block, now_ms: int) -> None:
         """Publish what a window still owes before it is dropped."""
-        if block.touched:
+        if block.touched and self._state.is_whole(block):
             sums = self._state.sums_of(block)
             outdated = np.flatnonzero(sums.ints[at.COUNT] != block.meta[at.EMITTED])
             self._publish(block, sums, outdated, block.meta[at.BEFORE], "corrected", now_ms)
@@ -103,39 +78,46 @@ class Emitter:
         The class in force before an open window is what its predecessors would leave behind if they closed as they are, so a
         record depends on the events alone and not on when it was made.
         """
-        state = self._state
-        blocks = state.tree.levels[level]
-        if not any(block.touched or not block.final for block in blocks.values()):
+        blocks = [block for block in self._state.tree.levels[level].values() if self._state.is_whole(block)]
+        if not any(block.touched or not block.final for block in blocks):
             return
         running: I8 | None = None
-        for start in sorted(blocks):
-            block = blocks[start]
-            block.grow(state.modules.capacity)
-            sums = state.sums_of(block) if block.touched else None
-            outdated = np.zeros(state.modules.capacity, np.bool_)
-            if sums is not None:
-                outdated |= sums.ints[at.COUNT] != block.meta[at.EMITTED]
+        for block in sorted(blocks, key=lambda block: block.start_ms):
+            block.grow(self._state.modules.capacity)
             if block.final:
                 before = block.meta[at.BEFORE]
             else:
-                running = state.modules.chains[level].copy() if running is None else running
+                running = self._state.modules.chains[level].copy() if running is None else running
                 before = running
-                outdated |= (block.meta[at.EMITTED] > 0) & (block.meta[at.BEFORE] != before)
-            codes = np.flatnonzero(outdated)
-            if codes.size:
-                sums = state.sums_of(block) if sums is None else sums
-                self._views[(level, start)] = sums
-                status: WindowStatus = "corrected" if block.final else "provisional"
-                self._publish(block, sums, codes, before, status, now_ms)
-            block.touched = False
+            self._refresh_block(block, before, now_ms)
             if not block.final and running is not None:
                 present = np.flatnonzero(block.meta[at.EMITTED])
-                running[present] = self._after(present, running[present], block.meta[at.LEVEL, present])
+                raw = block.meta[at.LEVEL, present]
+                running[present] = self._after(present, running[present], raw, block.start_ms)
 
-    def end_ticks(self, stream_ms: int, now_ms: int) -> None:
+    def _refresh_block(self, block: Block, before: I8, now_ms: int) -> None:
+        sums = self._state.sums_of(block) if block.touched else None
+        outdated = np.zeros(self._state.modules.capacity, np.bool_)
+        if sums is not None:
+            outdated |= sums.ints[at.COUNT] != block.meta[at.EMITTED]
+        if not block.final:
+            outdated |= (block.meta[at.EMITTED] > 0) & (block.meta[at.BEFORE] != before)
+        codes = np.flatnonzero(outdated)
+        if codes.size:
+            sums = self._state.sums_of(block) if sums is None else sums
+            self._views[(block.level, block.start_ms)] = sums
+            status: WindowStatus = "corrected" if block.final else "provisional"
+            self._publish(block, sums, codes, before, status, now_ms)
+        block.touched = False
+
+    def end_ticks(self, closed_ms: int, now_ms: int) -> None:
         """Let alerts see windows in which nothing happened at all, up to the newest closed one."""
-        for alert in self._ticker.end_ticks(stream_ms, now_ms):
+        for alert in self.ticker.end_ticks(closed_ms, now_ms):
             self._state.outbox.emit(alert)
+
+    def partial_again(self, block: Block) -> None:
+        """Send the partial of a window with the next cut although no record of it changed."""
+        self._changed.add((block.level, block.start_ms))
 
     def drain_partials(self) -> list[SystemPartial]:
         """The newest partial of every window published since the last drain."""
@@ -149,18 +131,18 @@ class Emitter:
         self._sealed_partials = {}
         return [partials[key] for key in sorted(partials)]
 
-    def _keep_partial(self, block: Block, partials: dict[tuple[int, int], SystemPartial]) -> None:
+    def _keep_partial(self, block: Block, partials: dict[Window, SystemPartial]) -> None:
         state = self._state
-        name = state.windows.sizes[block.level][0]
-        sums = self._views.get((block.level, block.start_ms))
+        window = (block.level, block.start_ms)
+        sums = self._views.get(window)
         sums = state.sums_of(block) if sums is None else sums
-        partial = partial_of(state.partition, name, block, sums, state.profiles)
-        if partial is not None:
-            partials[(block.level, block.start_ms)] = partial
+        silent = block.silent if block.final else state.modules.silent
+        partial = partial_of(state.partition, state.name_of(block), block, sums, state.profiles, silent)
+        partials[window] = empty_partial(state.partition, state.name_of(block), block) if partial is None else partial
 
-    def _after(self, codes: I8, before: I8, raw: I8) -> I8:
+    def _after(self, codes: I8, before: I8, raw: I8, start_ms: int) -> I8:
         profiles = self._state.profiles
-        return step(before, raw, profiles.worsen[codes], profiles.improve[codes]).states
+        return step(before, raw, profiles.worsen[codes], profiles.improve[codes], start_ms).states
 
     def _publish(
         self, block: Block, sums: Sums, codes: I8, before: I8, status: WindowStatus, now_ms: int
@@ -170,22 +152,21 @@ class Emitter:
             return [], codes
         figures = figures_of(sums, codes)
         judgement = judge(figures, state.profiles)
-        profiles = state.profiles
-        steps = step(before[codes], judgement.levels, profiles.worsen[codes], profiles.improve[codes])
-        block.meta[at.REVISION, codes] += 1
+        worsen, improve = state.profiles.worsen[codes], state.profiles.improve[codes]
+        steps = step(before[codes], judgement.levels, worsen, improve, block.start_ms)
+        block.meta[at.REVISION, codes] = np.maximum(block.meta[at.REVISION, codes], state.revision_base) + 1
         block.meta[at.EMITTED, codes] = figures.counts
         block.meta[at.BEFORE, codes] = before[codes]
         block.meta[at.LEVEL, codes] = judgement.levels
         block.scores[codes] = judgement.scores
-        block.dirty_meta.update(np.unique(codes // CHUNK_MODULES).tolist())
+        block.dirty_meta |= chunks_of(codes)
         self._changed.add((block.level, block.start_ms))
-        name = state.windows.sizes[block.level][0]
-        text = WindowText(name, block.start_ms, block.size_ms, status, now_ms)
-        judged = healths(figures, judgement, steps, profiles)
+        text = WindowText(state.name_of(block), block.start_ms, block.size_ms, status, now_ms)
+        judged = healths(figures, judgement, steps, state.profiles)
         revisions = block.meta[at.REVISION, codes].tolist()
         records = module_records(text, sums, figures, judged, revisions, state.modules.ids)
         for record in records:
-            key = module_window(record.module_id, name, block.start_ms)
+            key = module_window(record.module_id, text.name, block.start_ms)
             emitted = Emitted("module_metrics", key, encode(record), record.revision, block.end_ms)
             state.outbox.emit(emitted)
         return records, steps.states

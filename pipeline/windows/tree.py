@@ -10,8 +10,9 @@ import numpy as np
 
 from pipeline.sketch.mapping import I8
 from pipeline.windows import layout as at
-from pipeline.windows.block import Block, Sums
-from schemas.state import CHUNK_MODULES
+from pipeline.windows.block import Block
+from pipeline.windows.persist import chunks_of
+from pipeline.windows.sums import Sums
 
 
 def sources_of(sizes_ms: Sequence[int]) -> list[int]:
@@ -69,7 +70,7 @@ class WindowTree:
             held = codes[codes < block.meta.shape[1]]
             held = held[block.meta[at.BEFORE, held] != 0]
             block.meta[at.BEFORE, held] = 0
-            block.dirty_meta.update(np.unique(held // CHUNK_MODULES).tolist())
+            block.dirty_meta |= chunks_of(held)
 
     def due(self, end_ms: int, *, unclosed: bool) -> list[Block]:
         """The blocks that end at or before a time, by (end, level); with `unclosed` only those not final yet."""
@@ -77,24 +78,52 @@ class WindowTree:
         return sorted(blocks, key=lambda b: (b.end_ms, b.level))
 
     def view(self, block: Block, min_requests: I8, capacity: int) -> Sums:
-        """Everything of a window: what was sealed into it, and its live parts. Not to be written to."""
+        """Everything of a window: what was sealed into it, what was carried over, and its live parts. Not to be written to."""
         block.grow(capacity)
         if block.level == 0:
-            block.sums.note_peak_errors(min_requests)
-            return block.sums
+            block.sums.note_peak_errors(min_requests, block.carried)
+            if block.carried is None:
+                return block.sums
         whole = Sums(capacity)
-        whole.merge(list(self._parts(block, min_requests)))
+        whole.merge([*self._parts(block, min_requests), *([] if block.carried is None else [block.carried])])
+        if block.level == 0:
+            whole.floats[at.PEAK_ERRORS] = block.sums.floats[at.PEAK_ERRORS]
         return whole
 
     def _parts(self, block: Block, min_requests: I8) -> Iterator[Sums]:
-        if block.level == 0:
-            block.grow(min_requests.size)
-            block.sums.note_peak_errors(min_requests)
-        yield block.sums
+        for part in self._blocks_of(block):
+            if part.level == 0:
+                part.grow(min_requests.size)
+                part.sums.note_peak_errors(min_requests, part.carried)
+            yield part.sums
+
+    def _blocks_of(self, block: Block) -> Iterator[Block]:
+        """A block and the live ones that will be folded into it, through others or at once."""
+        yield block
         source = self.sources[block.level]
         for part in self.levels[source].values() if source >= 0 else ():
             if block.start_ms <= part.start_ms < block.end_ms:
-                yield from self._parts(part, min_requests)
+                yield from self._blocks_of(part)
+
+    def counts(self, block: Block) -> I8:
+        """Requests of a window by module code; all blocks of the tree have the same number of columns."""
+        total: I8 = block.sums.ints[at.COUNT].copy()
+        if block.carried is not None:
+            total += block.carried.ints[at.COUNT]
+        for part in self._blocks_of(block):
+            if part is not block:
+                total += part.sums.ints[at.COUNT]
+        return total
+
+    def _pass_peaks(self, pane: Block, codes: I8) -> None:
+        """Give the error rates of a base pane to the windows over it that carry its events: what is carried is never folded."""
+        peaks = pane.sums.floats[at.PEAK_ERRORS, codes]
+        for level in range(1, len(self.sizes_ms)):
+            over = self.levels[level].get(pane.start_ms - pane.start_ms % self.sizes_ms[level])
+            if over is not None and over.carried is not None:
+                known = over.carried.floats[at.PEAK_ERRORS]
+                over.dirty_carried |= chunks_of(codes[peaks > known[codes]])
+                known[codes] = np.maximum(known[codes], peaks)
 
     def seal(self, block: Block, min_requests: I8, capacity: int) -> list[Block]:
         """Fold a window nothing can change any more into the windows made of it, and drop it.
@@ -105,19 +134,16 @@ class WindowTree:
         del self.levels[block.level][block.start_ms]
         block.grow(capacity)
         if block.level == 0:
-            block.sums.note_peak_errors(min_requests)
+            block.sums.note_peak_errors(min_requests, block.carried)
+            if block.carried is not None:
+                self._pass_peaks(block, np.flatnonzero(block.carried.ints[at.COUNT]))
+        if block.sums.empty:
+            return []
         takers = []
         for level, source in enumerate(self.sources):
             if source == block.level:
                 taker = self.open(level, block.start_ms - block.start_ms % self.sizes_ms[level], capacity)
                 taker.sums.merge([block.sums])
+                taker.dirty_sums |= chunks_of(np.flatnonzero(block.sums.ints[at.COUNT]))
                 takers.append(taker)
         return takers
-
-    def in_use(self, capacity: int) -> I8:
-        """Requests by module code over all open windows' own sums: zero = no window needs the code."""
-        total: I8 = np.zeros(capacity, np.int64)
-        for block in self:
-            counts = block.sums.ints[at.COUNT]
-            total[: counts.size] += counts
-        return total

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from schemas.state import POSITION_KEY
 from tests.faults import mutants_of_shell, mutants_of_stages
 from tests.faults.planting import replace
 
@@ -50,19 +51,19 @@ def skip_fencing() -> None:
 
 def drop_one_in_10_000() -> None:
     """One event in ten thousand is counted as applied and folded into nothing."""
-    from pipeline.module_core import ModuleCore
+    from pipeline.applier import Applier
 
     def make(fold: Any) -> Any:
-        def wrong(self: Any, kept: Any, pane_ends: Any, streams: Any, now_ms: int) -> None:
+        def wrong(self: Any, kept: Any, pane_ends: Any, streams: Any, now_ms: int, spared: int | None) -> None:
             chosen = kept.offsets % 10_000 != 1_234
             if not chosen.all():
                 kept, pane_ends, streams = kept.take(chosen), pane_ends[chosen], streams[chosen]
             if len(kept):
-                fold(self, kept, pane_ends, streams, now_ms)
+                fold(self, kept, pane_ends, streams, now_ms, spared)
 
         return wrong
 
-    replace(ModuleCore, "_fold_in_order", make)
+    replace(Applier, "_fold_in_order", make)
 
 
 def apply_twice_after_restart() -> None:
@@ -90,16 +91,20 @@ def apply_twice_after_restart() -> None:
 
 
 def restore_without_last_record() -> None:
-    """The last window record of the changelog is overlooked: its chunk is restored as the flush before left it."""
+    """The window records of the last flush are overlooked: windows are restored as the flush before left them."""
     from topology import restore, task
 
-    before: dict[int, tuple[bytes, bytes | None]] = {}
+    # By state: what the window records of the flush being read, and of the last one, replaced.
+    reading: dict[int, list[tuple[bytes, bytes | None]]] = {}
+    last: dict[int, list[tuple[bytes, bytes | None]]] = {}
 
     def make_take(_: Any) -> Any:
         def wrong(state: dict[bytes, bytes], piece: Any) -> int:
             for key, value in zip(piece.keys, piece.values, strict=True):
-                if key.startswith(b"sums|") and value is not None:
-                    before[id(state)] = key, state.get(key)
+                if key.startswith((b"sums|", b"meta|")) and value is not None:
+                    reading.setdefault(id(state), []).append((key, state.get(key)))
+                if key == POSITION_KEY:
+                    last[id(state)] = reading.pop(id(state), []) or last.get(id(state), [])
                 if value is None:
                     state.pop(key, None)
                 else:
@@ -113,9 +118,9 @@ def restore_without_last_record() -> None:
             options: Mapping[str, Any], topic: str, partition: int, log: Any = None, native: Any = None
         ) -> Any:
             found = await read_changelog(options, topic, partition, log, native)
-            overlooked = before.pop(id(found.state), None)
-            if overlooked is not None and overlooked[0] in found.state:
-                key, value = overlooked
+            for key, value in reversed(last.pop(id(found.state), [])):
+                if key not in found.state:
+                    continue
                 if value is None:
                     del found.state[key]
                 else:
@@ -133,8 +138,8 @@ def forget_dedup_set() -> None:
     from pipeline.ingest.dedup import Deduplicator
 
     def make(_: Any) -> Any:
-        def wrong(self: Any, pane_end_ms: int, sequence: int, ids: bytes) -> None:
-            self._segments.setdefault(pane_end_ms, []).append(sequence)
+        def wrong(self: Any, segment: tuple[int, int], pane_end_ms: int, ids: Any, *, old: bool = False) -> None:
+            self._segments.setdefault(pane_end_ms, []).append(segment)
 
         return wrong
 
@@ -158,7 +163,7 @@ def idle_by_timer_alone() -> None:
 
 def stream_time_of_batch_maximum() -> None:
     """Lateness is judged by the newest event of the whole batch, not of the events so far."""
-    from pipeline import module_core
+    from pipeline.windows import stream_time
 
     class Maximum:
         @staticmethod
@@ -174,7 +179,7 @@ def stream_time_of_batch_maximum() -> None:
         def __getattr__(self, name: str) -> Any:
             return getattr(np, name)
 
-    replace(module_core, "np", lambda _: Numpy())
+    replace(stream_time, "np", lambda _: Numpy())
 
 
 MUTANTS: dict[str, Callable[[], None]] = {

@@ -11,7 +11,7 @@ import msgspec
 from hypothesis import HealthCheck, settings
 
 from pipeline.alerts.rules import Rule
-from pipeline.config import CoreConfig, HealthConfig, HealthProfile, WindowConfig
+from pipeline.config import CoreConfig, HealthConfig, HealthProfile, Start, WindowConfig
 from pipeline.ingest.batch import Headers, NoHeaders, RecordBatch
 from pipeline.module_core import ModuleCore
 from pipeline.outputs import Cut, Emitted, Forwarded, Rejected, total_ledger
@@ -98,14 +98,22 @@ class Run:
 
     config: CoreConfig
     rules: Sequence[Rule] = ()
+    partition: int = 0
     partitions: int = 1
+    start: Start | None = None
     core: ModuleCore = field(init=False)
     offset: int = 0
     cuts: list[Cut] = field(default_factory=list)
     log: dict[bytes, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.core = ModuleCore(self.config, self.rules, partitions=self.partitions)
+        self.core = self.fresh()
+
+    def fresh(self) -> ModuleCore:
+        """A core without state."""
+        return ModuleCore(
+            self.config, self.rules, partition=self.partition, partitions=self.partitions, start=self.start
+        )
 
     def apply(self, events: Sequence[Event], now_ms: int = NOW_MS) -> None:
         """Take events in as one batch, keyed by their modules."""
@@ -128,7 +136,7 @@ class Run:
 
     def restart(self, seed: int = 0) -> None:
         """Go on with a fresh core from the changelog, read in some order."""
-        self.core = ModuleCore(self.config, self.rules, partitions=self.partitions)
+        self.core = self.fresh()
         keys = sorted(self.log)
         random.Random(seed).shuffle(keys)
         self.core.restore({key: self.log[key] for key in keys})

@@ -1,10 +1,12 @@
-"""What the windows of a stream must say, by brute force: every window keeps its events, one record at a time.
+"""What a record must show of the events of its window, by brute force, and what the records of a run must be.
 
-Nothing of the core is used but the thresholds' types: no panes, no sketches, no arrays. Percentiles are the only figures that a
-record is not predicted exactly for; health is judged on the percentiles that the record shows.
+Nothing of the core is used but the thresholds' types: no sketches, no arrays. Percentiles are the only figures that a record is
+not predicted exactly for; health is judged on the percentiles that the record shows. Which events a window has is
+`WindowModel`'s.
 """
 
 import base64
+import math
 import struct
 from collections import Counter
 from collections.abc import Sequence
@@ -15,9 +17,9 @@ from functools import lru_cache
 import msgspec
 from ddsketch.mapping import LogarithmicMapping
 
-from pipeline.config import SIGNALS, CoreConfig, HealthProfile
+from pipeline.config import SIGNALS, HealthProfile
 from schemas.metrics import ModuleMetrics
-from tests.property.kit import Event, Key, by_key, finals_of, last_of_each
+from tests.property.window_model import Applied, Key, WindowModel
 
 LEVELS = ("healthy", "degraded", "critical")
 QUANTILES = {"p50": 500, "p90": 900, "p95": 950, "p99": 990, "p999": 999}
@@ -30,17 +32,20 @@ class Streak:
 
     level: int = 0
     against: list[int] = field(default_factory=list)
+    since: int | None = None
 
-    def then(self, raw: int, profile: HealthProfile) -> "Streak":
-        """After one more window."""
+    def then(self, raw: int, profile: HealthProfile, start: int) -> "Streak":
+        """After one more window, which begins at `start`."""
+        since = start if self.since is None else self.since
         if raw == self.level:
-            return Streak(self.level)
+            return Streak(self.level, since=since)
         worse = raw > self.level
         same_way = bool(self.against) and (self.against[-1] > self.level) == worse
         against = [*self.against, raw] if same_way else [raw]
         if len(against) < (profile.worsen_windows if worse else profile.improve_windows):
-            return Streak(self.level, against)
-        return Streak(min(against) if worse else max(against))
+            return Streak(self.level, against, since)
+        level = min(against) if worse else max(against)
+        return Streak(level, since=start if level != self.level else since)
 
 
 def judge(record: ModuleMetrics, peak_errors: float, profile: HealthProfile) -> tuple[int, float, dict[str, float]]:
@@ -73,81 +78,6 @@ def judge(record: ModuleMetrics, peak_errors: float, profile: HealthProfile) -> 
     shown = record.health.score  # a class that hangs on the rounding of the score is judged by the score shown
     level = max(level, (shown < profile.degraded_score) + (shown < profile.critical_score))
     return level, score, lost
-
-
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """An event with its offset."""
-
-    event: Event
-    offset: int
-
-
-class WindowModel:
-    """All windows of one partition, one record at a time.
-
-    Attributes:
-        finals: the events of each window at its close; `members`: those of each window at last.
-        late: offsets of events that came too late. duplicates: of those whose id was known.
-        closes: starts of the windows of each size in the order of their closes. place: how many windows of a size had closed
-            before this one did, or before it was opened too late to close.
-    """
-
-    def __init__(self, config: CoreConfig) -> None:
-        self._config = config
-        self._grace = config.windows.grace_ms
-        self._keep = config.windows.grace_ms + config.windows.corrections_ms
-        self.stream: int | None = None
-        self.members: dict[Key, list[Applied]] = {}
-        self.finals: dict[Key, list[Applied]] = {}
-        self.late: list[int] = []
-        self.duplicates: list[int] = []
-        self._ids: dict[tuple[str, str], int] = {}
-        self.closes: dict[str, list[int]] = {name: [] for name, _ in config.windows.sizes}
-        self.place: dict[tuple[str, int], int] = {}
-
-    def take(self, events: Sequence[Event], first: int = 0) -> "WindowModel":
-        """Take in events in offset order."""
-        for offset, event in enumerate(events, first):
-            self._take(Applied(event, offset))
-        return self
-
-    def advance(self, stream_ms: int) -> None:
-        """Move stream time (never back), and close what is due."""
-        if self.stream is not None and stream_ms <= self.stream:
-            return
-        self.stream = stream_ms
-        for name, size in self._config.windows.sizes:
-            starts = {start for _, window, start in self.members if window == name}
-            for start in sorted(starts):
-                if (name, start) not in self.place and start + size + self._grace <= stream_ms:
-                    self.place[name, start] = len(self.closes[name])
-                    self.closes[name].append(start)
-                    self.finals |= {k: list(m) for k, m in self.members.items() if k[1:] == (name, start)}
-
-    def size_of(self, key: Key) -> int:
-        """Of a window, ms."""
-        return dict(self._config.windows.sizes)[key[1]]
-
-    def _take(self, applied: Applied) -> None:
-        event, base = applied.event, self._config.windows.base_ms
-        self.advance(event.time)
-        assert self.stream is not None
-        pane_end = event.time // base * base + base
-        if pane_end + self._keep <= self.stream:
-            self.late.append(applied.offset)
-            return
-        if event.event_id and self._config.dedup:
-            known = self._ids.get((event.module, event.event_id))
-            if known is not None and known + self._keep > self.stream:
-                self.duplicates.append(applied.offset)
-                return
-            self._ids[event.module, event.event_id] = pane_end
-        for name, size in self._config.windows.sizes:
-            key = (event.module, name, event.time // size * size)
-            if key[2] + size + self._grace <= self.stream:
-                self.place.setdefault((name, key[2]), len(self.closes[name]))
-            self.members.setdefault(key, []).append(applied)
 
 
 @lru_cache
@@ -200,9 +130,16 @@ def sketch_of(text: str) -> Counter[int | None]:
     return Counter(dict(zip(bins, counts, strict=True)) | ({None: zeros} if zeros else {}))
 
 
+def doubles_of(record: ModuleMetrics) -> list[float]:
+    """The figures of a record that come from doubles in the events."""
+    cpu = [record.cpu_percent, record.cpu_percent_avg]
+    return [*msgspec.structs.astuple(record.response_time_ms), *(value for value in cpu if value is not None)]
+
+
 def check_figures(record: ModuleMetrics, members: Sequence[Applied], size_ms: int) -> None:
     """Everything in a record but its health, revision and status."""
     values = [member.event.ms for member in members]
+    assert not any(math.copysign(1.0, float(shown)) < 0 for shown in doubles_of(record)), "no record shows -0.0"
     n, good = len(members), sum(member.event.success for member in members)
     assert (record.total_requests, record.successful_requests, record.failed_requests) == (n, good, n - good)
     assert (record.success_rate, record.error_rate) == (good / n, (n - good) / n)
@@ -215,7 +152,7 @@ def check_figures(record: ModuleMetrics, members: Sequence[Applied], size_ms: in
     exact = [exactly(value) for value in values]
     total = sum(exact, Fraction())
     variance = (sum((v * v for v in exact), Fraction()) * n - total * total) / (n * n)
-    # Squares are cut at 2^-64 (and terms below 2^-11 too).
+    # Terms below 2^-11 are cut at 2^-64.
     assert abs(Fraction(times.stddev) ** 2 - variance) <= variance / 10**12 + Fraction(4, 2**64)
     assert times.min < times.max or times.stddev == 0.0
     for name, per_mille in QUANTILES.items():
@@ -224,9 +161,24 @@ def check_figures(record: ModuleMetrics, members: Sequence[Applied], size_ms: in
     assert record.goroutines == last_gauge(members, "goroutines")
     assert record.db_connections == last_gauge(members, "connections")
     assert record.cpu_percent == last_gauge(members, "cpu")
-    cpu = [grid(member.event.cpu) for member in members if member.event.cpu is not None]
-    assert record.cpu_percent_avg == (float(sum(cpu) / len(cpu)) if cpu else None)
+    check_gauges(record, members)
     assert sketch_of(record.sketch) == Counter(_mapping.key(v) if v else None for v in values)
+
+
+def check_gauges(record: ModuleMetrics, members: Sequence[Applied]) -> None:
+    """Means and maxima of the gauges."""
+    for name, field_name in (
+        ("memory", "memory_bytes"),
+        ("goroutines", "goroutines"),
+        ("connections", "db_connections"),
+    ):
+        sent = [value for m in members if (value := getattr(m.event, name)) is not None]
+        assert getattr(record, f"{field_name}_avg") == (sum(sent) / len(sent) if sent else None)
+        assert getattr(record, f"{field_name}_max") == max(sent, default=None)
+    cpu = [member.event.cpu for member in members if member.event.cpu is not None]
+    mean = float(sum(map(grid, cpu), Fraction()) / len(cpu)) if cpu else None
+    assert record.cpu_percent_avg == (None if mean is None else min(max(mean, min(cpu)), max(cpu)))
+    assert record.cpu_percent_max == max(cpu, default=None)
 
 
 def check_health(
@@ -234,7 +186,8 @@ def check_health(
 ) -> Streak:
     """The health of a record, given the streak before its window; returns the streak after it."""
     raw, score, lost = judge(record, peak_errors(members, base_ms, profile.min_requests), profile)
-    after = before.then(raw, profile)
+    after = before.then(raw, profile, record.window_start)
+    assert record.health.since == after.since
     assert record.health.status == LEVELS[after.level]
     assert abs(record.health.score - score) < 0.00501
     named = {reason.split(" ")[0] for reason in record.health.reasons}
@@ -242,40 +195,71 @@ def check_health(
     return after
 
 
-def check_run(records: Sequence[ModuleMetrics], model: WindowModel, config: CoreConfig) -> None:
-    """Finals, last records, statuses, revisions and health of everything that came out, once all of it is out."""
-    finals, lasts = finals_of(records), last_of_each(records)
-    assert set(finals) == set(model.finals)
-    assert set(lasts) == set(model.members)
-    for key, history in by_key(records).items():
-        assert [record.revision for record in history] == list(range(1, len(history) + 1))
+def window_of(record: ModuleMetrics) -> Key:
+    """Module, size and start."""
+    return Key(record.module_id, record.window_end - record.window_start, record.window_start)
+
+
+def check_run(
+    records: Sequence[ModuleMetrics], model: WindowModel, *, revision_base: int = 0, health: bool = True
+) -> None:
+    """Finals, last records, statuses, revisions and health of everything that came out, once all of it is out.
+
+    Args:
+        records: all of a run, in order.
+        model: what the run must have said. Of windows whose size was removed while they were open, only the order is known.
+        revision_base: revisions begin above it.
+        health: judge classes too; the health settings and the base window must never have changed then.
+    """
+    histories: dict[Key, list[ModuleMetrics]] = {}
+    for record in records:
+        histories.setdefault(window_of(record), []).append(record)
+    finals: dict[Key, ModuleMetrics] = {}
+    for key, history in histories.items():
+        numbers = [record.revision for record in history]
+        assert numbers == list(range(revision_base + 1, revision_base + 1 + len(history)))
         rank = [("provisional", "final", "corrected").index(record.status) for record in history]
         assert rank == sorted(rank)
-        assert ("provisional" not in {record.status for record in history[-1:]}) == (key[1:] in model.place)
+        assert rank.count(1) <= 1, "a window closes once"
+        assert [r.total_requests for r in history] == sorted(r.total_requests for r in history)
+        if 1 in rank:
+            finals[key] = history[rank.index(1)]
+        if key not in model.dropped:
+            assert (rank[-1] > 0) == (key[1:] in model.place)
+    lasts = {key: history[-1] for key, history in histories.items()}
+    assert set(finals) - set(model.dropped) == set(model.finals)
+    assert set(lasts) - set(model.dropped) == set(model.members)
     for key, record in finals.items():
-        if model.finals[key] == model.members[key]:
-            assert msgspec.structs.replace(record, status="provisional") == lasts[key], "nothing came after the close"
-        else:
-            check_figures(record, model.finals[key], model.size_of(key))
+        if key not in model.dropped:
+            check_figures(record, model.finals[key], key.size)
     for key, record in lasts.items():
-        check_figures(record, model.members[key], model.size_of(key))
-    check_chains(finals, lasts, model, config)
+        if key in model.dropped:
+            assert record.total_requests <= len(model.dropped[key])
+        else:
+            check_figures(record, model.members[key], key.size)
+    if health:
+        check_classes(finals, lasts, model)
 
 
-def check_chains(
-    finals: dict[Key, ModuleMetrics], lasts: dict[Key, ModuleMetrics], model: WindowModel, config: CoreConfig
-) -> None:
+def check_classes(finals: dict[Key, ModuleMetrics], lasts: dict[Key, ModuleMetrics], model: WindowModel) -> None:
     """The health of each module in each size, window after window."""
-    base_ms, profile = config.windows.base_ms, config.health.default
-    for module, name in sorted({key[:2] for key in model.members}):
-        streaks = [Streak()]  # by the number of windows of the size that have closed
-        for start in model.closes[name]:
-            key, now = (module, name, start), streaks[-1]
-            final = finals.get(key)
-            streaks.append(now if final is None else check_health(final, model.finals[key], now, profile, base_ms))
+    base_ms, profile = model.base, model.config.health.default
+    for module, size in sorted({key[:2] for key in model.members}):
+        streaks = [Streak()]  # by the number of steps
+        for step in model.steps:
+            now = streaks[-1]
+            if step in (("afresh", module), ("expired", module), ("removed", size)):
+                now = Streak()
+            elif step[0] == "close" and step[1] == size:
+                key = Key(module, size, step[2])
+                if key in model.finals:
+                    now = check_health(finals[key], model.finals[key], now, profile, base_ms)
+            streaks.append(now)
         now = streaks[-1]
-        for key in sorted(key for key in model.members if key[:2] == (module, name)):
+        for key in sorted(key for key in model.members if key[:2] == (module, size)):
             place = model.place.get(key[1:])
             before = now if place is None else streaks[place]
+            if place is not None and ("expired", module) in model.steps[place : model.first[key]]:
+                before = Streak()  # what a window remembers of a module goes with the module
             after = check_health(lasts[key], model.members[key], before, profile, base_ms)
             now = after if place is None else now

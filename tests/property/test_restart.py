@@ -6,12 +6,13 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace as msgspec_replace
 
 from pipeline.alerts.rules import Rule, load_rules
 from pipeline.config import CoreConfig, Limits
 from pipeline.module_core import ModuleCore
 from schemas.errors import StateIncompatible
-from schemas.state import POSITION_KEY
+from schemas.state import POSITION_KEY, pack_position, unpack_position
 from tests.property.kit import NOW_MS, START_MS, Event, Run, config_of, finals_of, fixed, last_of_each, split
 from tests.property.streams import configs, cut_places, streams
 
@@ -186,7 +187,7 @@ def test_a_chunk_of_modules_that_have_all_expired_can_be_restored() -> None:
         run.cut()
     assert run.core.modules.tracked == 1
     run.restart()
-    run.apply([Event("m99", START_MS + 20_000)])
+    run.apply([Event("m99", START_MS + 16_000)])
     run.cut()
     assert set(run.core.modules.codes) == {"__other__", "m0", "m99"}
 
@@ -262,16 +263,21 @@ def test_many_modules_in_several_chunks_come_back_from_a_shuffled_changelog() ->
     assert said(runs[1]) == said(runs[0])
 
 
-def test_state_of_another_configuration_is_refused_with_the_way_out() -> None:
+def test_state_that_cannot_be_continued_from_is_refused_with_the_way_out() -> None:
     run = Run(config_of((1, 2), 0, 5_000))
     run.apply([Event("m", START_MS)])
     run.cut(everything=True)
-    other = ModuleCore(config_of((1, 3), 0, 5_000))
-    with pytest.raises(StateIncompatible, match="application_id"):
-        other.restore({POSITION_KEY: run.log[POSITION_KEY]})
-    with pytest.raises(StateIncompatible, match="2000 ms"):
-        other.restore({next(key for key in run.log if key.startswith(b"meta|2000|")): b""})
+    position = run.log[POSITION_KEY]
+    with pytest.raises(StateIncompatible, match=r"no .position..*application_id"):
+        ModuleCore(run.config).restore({key: value for key, value in run.log.items() if key != POSITION_KEY})
     with pytest.raises(StateIncompatible, match="partitions"):
-        ModuleCore(run.config, partitions=2).restore({POSITION_KEY: run.log[POSITION_KEY]})
+        ModuleCore(run.config, partitions=2).restore({POSITION_KEY: position})
     with pytest.raises(StateIncompatible, match="does not know"):
-        ModuleCore(run.config).restore({b"mystery|1": b""})
+        ModuleCore(run.config).restore(run.log | {b"mystery|1": b""})
+    with pytest.raises(StateIncompatible, match="no window of 3000 ms"):
+        ModuleCore(run.config).restore(run.log | {b"meta|3000|0|0": b""})
+    other = unpack_position(position)
+    with pytest.raises(StateIncompatible, match=r"relative error of 0\.02"):
+        ModuleCore(run.config).restore(
+            run.log | {POSITION_KEY: pack_position(msgspec_replace(other, relative_error=0.02))}
+        )

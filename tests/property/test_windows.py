@@ -22,8 +22,9 @@ from tests.property.kit import (
     last_of_each,
     split,
 )
-from tests.property.model import WindowModel, check_run
+from tests.property.model import check_run
 from tests.property.streams import configs, cut_places, streams
+from tests.property.window_model import WindowModel
 
 pytestmark = pytest.mark.usefixtures("both_ways")
 
@@ -50,7 +51,7 @@ def test_a_disordered_stream_gives_the_windows_of_the_brute_force_model(
     assert run.ledger.late == len(model.late)
     assert run.ledger.duplicate == len(model.duplicates)
     assert run.core.stream_ms == model.stream
-    check_run(run.metrics, model, config)
+    check_run(run.metrics, model)
 
 
 @fixed(25)

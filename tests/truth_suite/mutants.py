@@ -6,14 +6,20 @@ from typing import Any
 
 import pytest
 
-from pipeline import module_core
-from pipeline.module_core import ModuleCore
 
+def plant(patch: pytest.MonkeyPatch, owner: Any, name: str, right: str, wrong: str) -> None:
+    """Put a function in place that differs from the core's in one expression, until the patch is undone.
 
-def plant(patch: pytest.MonkeyPatch, method: str, right: str, wrong: str) -> None:
-    """Put a method in place that differs from the core's in one expression, until the patch is undone."""
-    source = textwrap.dedent(inspect.getsource(getattr(ModuleCore, method)))
-    assert source.count(right) == 1, f"ModuleCore.{method} no longer says `{right}`: plant the bug anew"
+    Args:
+        patch: undoes it.
+        owner: the class or module that the function is looked up in.
+        name: of the function.
+        right: what it says.
+        wrong: what it says instead.
+    """
+    function = getattr(owner, name)
+    source = textwrap.dedent(inspect.getsource(function))
+    assert source.count(right) == 1, f"{name} no longer says `{right}`: plant the bug anew"
     made: dict[str, Any] = {}
-    exec(source.replace(right, wrong), vars(module_core), made)
-    patch.setattr(ModuleCore, method, made[method])
+    exec(source.replace(right, wrong), function.__globals__, made)
+    patch.setattr(owner, name, made[name])

@@ -10,7 +10,11 @@ from itertools import product
 import orjson
 import pytest
 
+from pipeline import module_restore
+from pipeline.applier import Applier
 from pipeline.config import CoreConfig, WindowConfig
+from pipeline.module_parts import ModuleParts
+from pipeline.windows.stream_time import StreamTime
 from tests.property.kit import NOW_MS
 from tests.truth_suite import real_spans, seeded
 from tests.truth_suite.crew import Crew, Keyed, Outcome, replayed
@@ -94,22 +98,26 @@ def test_real_spans_give_the_bytes_of_a_replay(real: Real, figures: Figures) -> 
 
 BUGS = {
     "stream time is that of the whole batch": (
-        "_judge_times",
-        "np.maximum.accumulate(columns.times)",
-        "np.full(len(columns), columns.times.max())",
+        StreamTime,
+        "running",
+        "np.maximum.accumulate(times)",
+        "np.full(len(times), times.max())",
     ),
     "stream time depends on the wall clock": (
+        Applier,
         "_judge_times",
-        "self._advance(int(streams[-1]), now_ms)",
-        "self._advance(int(streams[-1]) + now_ms % 60_000, now_ms)",
+        "self._closer.advance(int(streams[-1]), now_ms, spared)",
+        "self._closer.advance(int(streams[-1]) + now_ms % 60_000, now_ms, spared)",
     ),
     "a restore forgets the ids of events": (
-        "_restore",
-        "self.dedup.restore(int(pane_end), int(sequence), _decode_ids(value).ids)",
+        module_restore,
+        "_restore_ids",
+        "parts.dedup.restore((pane_end, sequence), -(-pane_end // base_ms) * base_ms, ids, old=old)",
         "pass",
     ),
     "a restore goes on one record too far": (
-        "_restore_position",
+        ModuleParts,
+        "take_position",
         "dict(position.offsets)",
         "{topic: offset + 1 for topic, offset in position.offsets.items()}",
     ),

@@ -15,7 +15,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from pipeline.applier import Applier
 from pipeline.config import CoreConfig, WindowConfig
+from pipeline.windows.closer import Closer
+from pipeline.windows.stream_time import StreamTime
 from schemas.metrics import ModuleMetrics
 from tests.property.kit import Event, Run, split
 from tests.truth_suite.disorder import KINDS, Stream, streams
@@ -119,21 +122,24 @@ def test_the_same_records_are_late_and_every_final_count_is_that_of_kafka_stream
 
 
 BUGS = {
-    "an event exactly at the limit is taken": ("_judge_times", "self._keep_ms <= streams", "self._keep_ms < streams"),
+    "an event exactly at the limit is taken": (StreamTime, "late", "self.keep_ms <= streams", "self.keep_ms < streams"),
     "stream time is that of the whole batch": (
-        "_judge_times",
-        "np.maximum.accumulate(columns.times)",
-        "np.full(len(columns), columns.times.max())",
+        StreamTime,
+        "running",
+        "np.maximum.accumulate(times)",
+        "np.full(len(times), times.max())",
     ),
     "an event at the end of a window belongs to it": (
+        Applier,
         "_judge_times",
-        "columns.times - columns.times % windows.base_ms",
-        "columns.times - 1 - (columns.times - 1) % windows.base_ms",
+        "columns.times - columns.times % base_ms",
+        "columns.times - 1 - (columns.times - 1) % base_ms",
     ),
     "a window closes a millisecond too late": (
-        "_advance",
-        "to_ms - windows.grace_ms, unclosed=True",
-        "to_ms - windows.grace_ms - 1, unclosed=True",
+        Closer,
+        "settle",
+        "due(closed_ms, unclosed=True)",
+        "due(closed_ms - 1, unclosed=True)",
     ),
 }
 

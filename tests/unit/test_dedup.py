@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.ingest.dedup import ABSENT, MIN_SLOTS, SLOT_BYTES, Deduplicator, IdTable
-from pipeline.ingest.identifiers import hash_ids, hash_text
+from pipeline.ingest.dedup import ABSENT, MIN_SLOTS, SLOT_BYTES, SPARE_PANES, Deduplicator, IdTable
+from pipeline.ingest.identifiers import U8, hash_module, hash_texts, mix_ids
 from pipeline.native import Native, load_native
 from tests.property.kit import fixed
 
@@ -72,6 +72,11 @@ def stream_of(draws: Sequence[tuple[int, int, int]], keep_ms: int) -> list[Item]
 def pane_end_of(time: int) -> int:
     """End of the pane of a time."""
     return time // PANE_MS * PANE_MS + PANE_MS
+
+
+def hashes(segment: bytes) -> U8:
+    """The ids of a stored segment."""
+    return np.frombuffer(segment, "<u8").astype(np.uint64)
 
 
 def judge(dedup: Deduplicator, items: Sequence[Item]) -> list[bool]:
@@ -145,7 +150,7 @@ def test_a_restart_from_the_segments_in_any_order_changes_no_answer(
             keys = sorted(log)
             rng.shuffle(keys)
             for key in keys:
-                dedup.restore(*key, log[key])
+                dedup.restore(key, key[0], hashes(log[key]))
     assert found == expected
 
 
@@ -154,7 +159,7 @@ def test_a_quota_is_taken_up_again_after_a_restart() -> None:
     assert judge(first, [(1, 0, 0), (2, 1, 1), (3, 2, 2)]) == [False] * 3
     ((pane_end, sequence, ids),) = first.drain(9)
     second = Deduplicator(100, 2, tables())
-    second.restore(pane_end, sequence, ids)
+    second.restore((pane_end, sequence), pane_end, hashes(ids))
     assert judge(second, [(1, 0, 2), (2, 0, 2), (3, 0, 2), (4, 0, 2)]) == [True, True, False, False]
     assert (second.skipped, second.remembered) == (2, 2)
     assert second.drain(10) == []
@@ -192,6 +197,20 @@ def test_memory_is_given_back_when_panes_are_sealed() -> None:
     assert dedup.nbytes == MIN_SLOTS * SLOT_BYTES
 
 
+def test_the_panes_that_the_table_names_are_bounded_by_the_open_ones_however_ids_come_again() -> None:
+    """Each id comes again a little after it was forgotten, so nearly all ids in the table are live at any time."""
+    keep_ms, open_panes, most = 30, 5, 0
+    dedup = Deduplicator(keep_ms, 1_000, tables())
+    for pane in range(600):
+        time = pane * PANE_MS
+        judge(dedup, [((3 * pane + k) % 21 + 1, time, time) for k in range(3)])
+        sealed_through = time - keep_ms
+        dedup.seal(sealed_through - sealed_through % PANE_MS)
+        most = max(most, dedup.panes)
+    assert most <= 2 * open_panes + SPARE_PANES + 1
+    assert [judge(dedup, [(k + 1, time, time)]) for k in range(21)].count([True]) == 12, "those of four panes"
+
+
 @pytest.mark.parametrize("seed", range(2))
 def test_the_table_equals_a_dictionary_also_where_slots_collide(seed: int) -> None:
     rng = random.Random(seed)
@@ -216,12 +235,38 @@ def test_the_table_equals_a_dictionary_also_where_slots_collide(seed: int) -> No
     assert table.lookup(np.empty(0, np.uint64))[0].size == 0
 
 
+def pairs_of(modules: Sequence[str], ids: Sequence[str | None]) -> U8:
+    """The hashes of (module, event id) pairs."""
+    return mix_ids(hash_texts(ids)[0], np.array([hash_module(module) for module in modules], np.uint64))
+
+
 def test_hashes_are_of_the_module_and_the_id_and_an_empty_id_is_none() -> None:
-    modules = np.array([hash_text(name) for name in ("a", "b", "a", "a", "a")], np.uint64)
-    hashes, has_id = hash_ids(["1", "1", "1", "", None], modules)
-    assert has_id.tolist() == [True, True, True, False, False]
-    assert hashes[0] == hashes[2] != hashes[1]
-    assert hash_ids(["1"], modules[:1])[0][0] == hashes[0], "the same in every batch"
-    many, _ = hash_ids([str(i) for i in range(5_000)], np.full(5_000, hash_text("m"), np.uint64))
+    texts = ["1", "1", "1", "", None]
+    assert hash_texts(texts)[1].tolist() == [True, True, True, False, False]
+    found = pairs_of("abaaa", texts)
+    assert found[0] == found[2] != found[1]
+    assert pairs_of("a", ["1"])[0] == found[0], "the same in every batch"
+    many = pairs_of(["m"] * 5_000, [str(i) for i in range(5_000)])
     assert np.unique(many).size == 5_000
     assert (many != 0).all()
+
+
+def test_a_pair_is_not_its_reverse_and_an_id_that_is_its_modules_name_is_one_of_many() -> None:
+    names = ["auth", "billing", "cart", "x", ""]
+    pairs = [(module, id_) for module in names[:4] for id_ in names]
+    found = pairs_of([module for module, _ in pairs], [id_ for _, id_ in pairs])
+    assert np.unique(found).size == len(pairs)
+
+
+def test_ids_that_version_1_stored_are_found_under_their_old_hash_until_their_pane_is_sealed() -> None:
+    keep_ms, new, old = 20, np.array([7], np.uint64), np.array([1_007], np.uint64)
+    dedup = Deduplicator(keep_ms, 100, tables())
+    dedup.restore((PANE_MS, 0), PANE_MS, old, old=True)
+    ends = np.array([2 * PANE_MS], np.int64)
+    for stream, duplicate in ((29, True), (30, False), (30, True)):
+        assert dedup.wants_old_ids
+        found = dedup.duplicates(new, ends, np.array([stream], np.int64), old)
+        assert found.tolist() == [duplicate], "the last time under the new hash"
+    assert [ids for _, _, ids in dedup.drain(1)] == [new.tobytes()]
+    assert dedup.seal(PANE_MS) == [(PANE_MS, 0)]
+    assert not dedup.wants_old_ids

@@ -60,6 +60,10 @@ def test_a_whole_number_in_a_fractional_field_compares_and_divides_like_any_othe
         ("cpu_percent != null && cpu_percent > 5", False),
         ("cpu_percent > 5 || error_rate > 0.01", True),
         ("cpu_percent > 5 && error_rate > 0.5", False),
+        ("(cpu_percent) == null", True),
+        ("null != ((cpu_percent))", False),
+        ("cpu_percent in [5.0] || error_rate > 0.01", True),
+        ("cpu_percent == null || cpu_percent in [5.0]", True),
     ],
 )
 def test_a_gauge_that_was_never_sent_is_null(text: str, expected: bool) -> None:
@@ -67,7 +71,21 @@ def test_a_gauge_that_was_never_sent_is_null(text: str, expected: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["cpu_percent > 5", "!(cpu_percent > 5)", "cpu_percent > 5 || error_rate > 0.5", "cpu_percent * 2.0 > 1"]
+    "text",
+    [
+        "cpu_percent > 5",
+        "!(cpu_percent > 5)",
+        "cpu_percent > 5 || error_rate > 0.5",
+        "cpu_percent * 2.0 > 1",
+        "cpu_percent in [5.0, 6.0]",
+        "!(cpu_percent in [5.0, 6.0])",
+        "(cpu_percent) in [5.0] == false",
+        "!(5.0 in [cpu_percent])",
+        "size([cpu_percent]) == 1",
+        "[1.0, cpu_percent].exists(x, x == 1.0)",
+        "(error_rate > 0.0 ? cpu_percent : 1.0) != 1.0",
+        "null in [cpu_percent]",
+    ],
 )
 def test_a_condition_that_hangs_on_a_null_is_unknown_and_says_which_field(text: str) -> None:
     with pytest.raises(ExpressionError, match="compares cpu_percent, which is null") as caught:
@@ -123,12 +141,18 @@ def test_a_failure_on_a_record_is_told_apart_from_a_null() -> None:
         ("error_rate > 'a", "cannot be read at"),
         ("(" * 2000 + "true" + ")" * 2000, "does not compile"),
         ("true" + " || true" * 1000, "longer than 4096 bytes"),
+        (f"[{'1.,' * 900}1.0].exists(x, x > 0.0{'+1.' * 400})", "may hold"),
     ],
 )
 def test_what_a_rule_may_not_say_is_refused_with_the_reason(text: str, reason: str) -> None:
     with pytest.raises(ExpressionError, match=reason.replace("(", r"\(")) as caught:
         Expression(text, "module", None)
     assert caught.value.reason == "invalid"
+
+
+def test_a_comprehension_over_a_list_of_moderate_length_is_welcome() -> None:
+    listed = ", ".join(f"'{name}'" for name in ("cart", "checkout", "search", "mail"))
+    assert holds(f"[{listed}].exists(name, module_id.startsWith(name) && error_rate > 0.01)")
 
 
 @pytest.mark.parametrize("scope", SCOPES)

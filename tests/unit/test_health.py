@@ -219,7 +219,7 @@ def play(raws: list[int], worsen: int, improve: int) -> list[int]:
     """The classes in force while windows of these classes close."""
     state, levels = np.zeros(1, np.int64), []
     for raw in raws:
-        done = step(state, np.array([raw]), np.array([worsen]), np.array([improve]))
+        done = step(state, np.array([raw]), np.array([worsen]), np.array([improve]), 1)
         state = done.states
         levels.append(int(done.levels[0]))
     return levels
@@ -233,9 +233,11 @@ def test_hysteresis_equals_a_plain_state_machine_on_every_sequence(worsen: int, 
     plain = [Streak() for _ in sequences]
     for position in range(7):
         raw = np.array([sequence[position] for sequence in sequences])
-        done = step(states, raw, np.full(raw.size, worsen), np.full(raw.size, improve))
+        start = 1_000 * (position + 1)
+        done = step(states, raw, np.full(raw.size, worsen), np.full(raw.size, improve), start)
         states = done.states
-        plain = [streak.then(r, profile) for streak, r in zip(plain, raw.tolist(), strict=True)]
+        plain = [streak.then(r, profile, start) for streak, r in zip(plain, raw.tolist(), strict=True)]
+        assert done.since.tolist() == [streak.since for streak in plain]
         assert done.levels.tolist() == [streak.level for streak in plain]
         assert streak_of(states).tolist() == [len(streak.against) for streak in plain]
 

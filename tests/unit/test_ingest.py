@@ -1,11 +1,15 @@
 """Every record ends in exactly one place: bad ones untouched among the dead letters, good ones counted exactly."""
 
+import base64
+import json
 import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.config import CoreConfig, Limits, WindowConfig
 from pipeline.ingest.batch import RecordBatch
@@ -15,9 +19,9 @@ from pipeline.ingest.identifiers import BIDI_CONTROLS, id_fault
 from pipeline.outputs import Header, Rejected, WholeBatch
 from schemas.errors import PoisonRecord
 from schemas.metrics import ModuleMetrics
-from tests.oddities import MAX_RECORD_BYTES, padded
+from tests.oddities import MAX_RECORD_BYTES, STRUCTURED, envelope, padded
 from tests.poison import AT_MS, GOOD_ODDITIES, POISON, GoodOddity, PoisonKind, raw
-from tests.property.kit import NOW_MS, START_MS, Event, Run, batch_of, config_of, last_of_each
+from tests.property.kit import NOW_MS, START_MS, Event, Run, batch_of, config_of, fixed, last_of_each
 
 pytestmark = pytest.mark.usefixtures("both_ways")
 
@@ -101,6 +105,26 @@ def check_oddity(record: ModuleMetrics, oddity: GoodOddity) -> None:
     times = record.response_time_ms
     assert (times.min, times.max, times.p50) == (oddity.response_time_ms,) * 3
     assert abs(times.avg - oddity.response_time_ms) <= 2.0**-64
+
+
+@fixed(150)
+@given(
+    st.sampled_from(["data", "data_base64"]),
+    st.one_of(
+        st.text(max_size=12).map(json.dumps),
+        st.binary(max_size=12).map(lambda data: json.dumps(base64.b64encode(data).decode())),
+        st.sampled_from(["null", "1", "{}", "[", '"\\ud800"', raw(AT_MS).decode()]),
+        st.just(json.dumps(base64.b64encode(raw(AT_MS)).decode())),
+    ),
+    st.text(max_size=3),
+)
+def test_any_envelope_ends_in_one_column_of_the_ledger(member: str, content: str, tail: str) -> None:
+    record = PoisonKind("envelope", envelope(content, member) + tail.encode(), MODULE, STRUCTURED, "", "")
+    run = Run(small())
+    apply(run, batch_of_records([record]))
+    assert run.ledger.consumed == 1
+    assert run.ledger.balanced
+    assert run.ledger.applied + run.ledger.invalid == 1
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 64, 10_000])

@@ -195,6 +195,22 @@ def test_a_toml_syntax_error_is_named_with_its_line() -> None:
     assert problem.startswith("rules.toml:2: not TOML: ")
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("a = " + "[" * 3_000, "nested too deep"),
+        ("a = " + "{a = " * 3_000, "nested too deep"),
+        ("a = " + "[" * 3_000 + "]" * 3_000, "nested too deep"),
+        ("a = " + "9" * 5_000, "a number is too long"),
+        (rule_text(threshold="9" * 5_000), "a number is too long"),
+    ],
+)
+def test_a_text_that_is_too_much_for_the_toml_reader_is_refused_like_any_mistake(text: str, reason: str) -> None:
+    (problem,) = problems(text)
+    assert problem.startswith("rules.toml:1: ")
+    assert reason in problem
+
+
 def test_other_tables_and_too_many_rules_are_refused() -> None:
     assert problems("[rules]\n") == ["rules.toml:1: only [[rule]] tables are expected in a rule file"]
     assert problems("rule = 5\n") == ["rules.toml:1: only [[rule]] tables are expected in a rule file"]

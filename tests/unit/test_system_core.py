@@ -695,7 +695,6 @@ def test_gauges_are_sums_and_none_when_nobody_sent_any() -> None:
         b"\x82\xa4type\xa6report\xa1x" + b"\x91" * 5_000,
         encode_partial(partial(v=2)),
         encode_partial(partial(size_ms=10_000))[:-1],
-        encode_partial(msgspec.structs.replace(partial(), size_ms=20_000)),
     ],
 )
 def test_a_record_that_is_not_ours_stops_the_task(value: bytes) -> None:
@@ -724,13 +723,36 @@ def test_foreign_state_is_refused(key: bytes, value: bytes) -> None:
         SystemCore(CONFIG).restore({key: value})
 
 
-def test_state_of_other_windows_is_refused() -> None:
+def test_a_partial_of_a_size_that_is_not_configured_is_ignored_and_counted() -> None:
     run = Run()
-    run.feed(partial(), report(0, BASE))
+    run.feed(report(0, BASE), report(1, BASE), msgspec.structs.replace(partial(), size_ms=20_000), partial())
+    assert [r["window"] for r in run.cut()] == ["10s"]
+    assert (run.core.ignored_partials, run.core.open_windows) == (1, 1)
+
+
+def test_windows_of_a_size_that_is_not_configured_any_more_are_dropped_with_all_their_records() -> None:
+    run = Run()
+    minute = BASE - BASE % 60_000
+    run.feed(report(0, BASE), report(1, BASE), partial(), partial(0, minute, 10, 60_000), partial(1, minute, 5, 60_000))
+    run.cut(everything=True)
+    run.core = run.restarted(CoreConfig(WindowConfig(SIZES[:2], GRACE, CORRECTIONS)), ())
+    assert (run.core.removed_ms, run.core.open_windows) == ((60_000,), 1)
+    run.feed(partial(1, requests=7))
+    assert [(r["window"], r["total_requests"]) for r in run.cut()] == [("10s", 17)]
+    assert {key.split(b"|")[1] for key in run.log if key.startswith((b"window", b"partial"))} == {b"10000"}
+
+
+def test_the_state_of_a_module_task_is_no_state_of_the_system_task() -> None:
+    core = ModuleCore(CONFIG)
+    core.apply(batch_of([Event(0, BASE, True, 1.0, {})], 0), NOW)
+    position = pack_position(core.cut(NOW).position)
+    with pytest.raises(StateIncompatible, match="mixed up"):
+        SystemCore(CONFIG).restore({b"position": position})
+    run = Run()
+    run.feed(report(0, BASE))
     run.cut()
-    other = CoreConfig(WindowConfig(SIZES[:2]))
-    with pytest.raises(StateIncompatible, match="application_id"):
-        SystemCore(other).restore({b"position": run.log[b"position"]})
+    with pytest.raises(StateIncompatible, match="mixed up"):
+        ModuleCore(CONFIG).restore({b"position": run.log[b"position"]})
 
 
 def test_both_cores_fit_the_same_task() -> None:
