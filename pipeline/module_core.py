@@ -84,7 +84,7 @@ class ModuleCore:
         self.offsets: dict[str, int] = {}
         self._start = StartPosition()
         if start is not None:
-            parts = self._parts()
+            parts = self.parts()
             parts.begin(StartPosition(**dataclasses.asdict(start)))
             self._start = parts.start
 
@@ -173,6 +173,21 @@ class ModuleCore:
         if self.stream_ms is not None:
             self._closer.advance(min(to_ms, now_ms), now_ms)
 
+    def advance_to(self, parts_ms: tuple[int, int, int], now_ms: int) -> None:
+        """Go as far as another task is: to its stream time, and to what is closed and sealed there; see `rekey.align`.
+
+        Args:
+            parts_ms: stream time, and up to when windows are closed and sealed.
+            now_ms: the wall clock; it decides nothing.
+        """
+        time = self._state.time
+        self._settle(now_ms)
+        stream_ms, closed_ms, sealed_ms = parts_ms
+        time.closed_floor_ms = max(time.closed_floor_ms, closed_ms)
+        time.sealed_floor_ms = max(time.sealed_floor_ms, sealed_ms)
+        time.stream_ms = stream_ms if time.stream_ms is None else max(time.stream_ms, stream_ms)
+        self._closer.settle(now_ms)
+
     def cut(self, now_ms: int, *, everything: bool = False) -> Cut:
         """Collect everything to be written since the last cut.
 
@@ -192,7 +207,7 @@ class ModuleCore:
             records += persist.changes(block)
         records += self._other_state()
         outbox, state.outbox = state.outbox, Outbox()
-        return Cut(outbox, partials, records, self._parts().position())
+        return Cut(outbox, partials, records, self.parts().position())
 
     def _members(self) -> list[Partial]:
         partition = self._state.partition
@@ -214,19 +229,21 @@ class ModuleCore:
 
     def _other_state(self) -> list[StateRecord]:
         records = registry_state.changes(self._state.modules)
-        for pane_end, sequence, ids in self.dedup.drain(self._sequence):
+        for pane_end, sequence, ids, old in self.dedup.drain(self._sequence):
             key = b"%s|%d|%d" % (IDS, pane_end, sequence)
-            records.append(StateRecord(key, pack(key, IdSegment(STATE_VERSION, ids))))
+            records.append(StateRecord(key, pack(key, IdSegment(STATE_VERSION, ids, old))))
             self._sequence = sequence + 1
         return records + [StateRecord(key, value) for key, value in self.alerts.drain_state()]
 
-    def _parts(self) -> ModuleParts:
+    def parts(self) -> ModuleParts:
+        """Everything of the core that a position names, for `restore_module` and `rekey`; `take_parts` puts it back."""
         ledgers = {topic: Ledger(*msgspec.structs.astuple(ledger)) for topic, ledger in self.ledgers.items()}
         return ModuleParts(
             config=self.config,
             partitions=self.partitions,
             state=self._state,
             ticker=self._emitter.ticker,
+            emitter=self._emitter,
             alerts=self.alerts,
             dedup=self.dedup,
             closer=self._closer,
@@ -248,8 +265,12 @@ class ModuleCore:
         """
         if not state:
             return
-        parts = self._parts()
+        parts = self.parts()
         self.resized = restore_module(parts, state)
+        self.take_parts(parts)
+
+    def take_parts(self, parts: ModuleParts) -> None:
+        """Go on from parts of this core that were filled from elsewhere."""
         self.ledgers, self.offsets, self._sequence = parts.ledgers, parts.offsets, parts.sequence
         self._ingest.homes_checked, self._start, self.shell = parts.homes_checked, parts.start, parts.shell
         self._unsettled = True

@@ -8,6 +8,7 @@ from pipeline.config import CoreConfig
 from pipeline.ingest.dedup import Deduplicator
 from pipeline.sketch.mapping import ALPHA
 from pipeline.windows.closer import Closer
+from pipeline.windows.emitter import Emitter
 from pipeline.windows.stream_time import BEGIN_MS
 from pipeline.windows.task_state import TaskState
 from schemas.state import Ledger, Position, ShellPosition, StartPosition
@@ -21,6 +22,7 @@ class ModuleParts:
     partitions: int
     state: TaskState
     ticker: AlertTicker
+    emitter: Emitter
     alerts: AlertMachine
     dedup: Deduplicator
     closer: Closer

@@ -174,7 +174,7 @@ def _restore_ids(parts: ModuleParts, position: Position, records: State) -> None
                 raise ValueError("no hash is 0")
         except ValueError as error:
             raise damaged(key, error) from error
-        segments.append((pane_end, sequence, ids, segment.v < STATE_VERSION))
+        segments.append((pane_end, sequence, ids, segment.old or segment.v < STATE_VERSION))
     # Of an id that was accepted again once its first pane was sealed, the newer pane counts.
     for pane_end, sequence, ids, old in sorted(segments, key=lambda segment: segment[:2]):
         parts.dedup.restore((pane_end, sequence), -(-pane_end // base_ms) * base_ms, ids, old=old)

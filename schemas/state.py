@@ -117,10 +117,14 @@ class ModulesChunk(Struct, frozen=True, array_like=True, gc=False):
 
 
 class IdSegment(Struct, frozen=True, array_like=True, gc=False):
-    """Event ids (64-bit hashes) first seen in one pane during one flush; version 1 hashed them otherwise."""
+    """Event ids (64-bit hashes) first seen in one pane during one flush; version 1 hashed them otherwise.
+
+    `old` says that hashes of version 1 may be among them, because they came from another task's state.
+    """
 
     v: int
     ids: bytes
+    old: bool = False
     check: bytes = NO_CHECK
 
 

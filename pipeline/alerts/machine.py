@@ -119,6 +119,17 @@ class AlertMachine:
         self._store.restore(key, value)
         self._orphans = None
 
+    def states(self) -> list[ActiveAlert]:
+        """Every alert that is remembered, by fingerprint."""
+        return self._store.all()
+
+    def adopt(self, states: Sequence[ActiveAlert], revision_base: int) -> None:
+        """Take over alerts of another machine of the same rules; they go into the changelog with the next drain."""
+        for state in states:
+            self._store.put(state)
+        self.revision_base = max(self.revision_base, revision_base)
+        self._orphans = None
+
     def _tick_rule(self, compiled: CompiledRule, by_module: dict[str, Record]) -> list[Alert]:
         rule = compiled.rule
         active = self._store.active(rule.name)

@@ -39,6 +39,10 @@ class AlertStore:
         """Whether any alert of the rule is pending or firing."""
         return rule in self._active
 
+    def all(self) -> list[ActiveAlert]:
+        """Every state that is remembered, by fingerprint."""
+        return [self._states[fingerprint] for fingerprint in sorted(self._states)]
+
     def put(self, state: ActiveAlert) -> None:
         """Sets a state and marks it for the changelog."""
         self._index(state)

@@ -4,6 +4,8 @@ An id is remembered until its pane is sealed (pane end + grace + corrections <= 
 record by record from the remembered pane, so neither the split into batches nor the moment of cleaning up ever shows.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -132,6 +134,12 @@ class IdTable:
             self._panes = np.array(list(self._code_of), np.int64)
         return self._panes
 
+    def by_pane(self) -> list[tuple[int, U8]]:
+        """The ids of each pane, by its end; panes that are sealed may be among them."""
+        used = self._ids != 0
+        ids, codes = self._ids[used], self._codes[used]
+        return [(pane_end, ids[codes == code]) for pane_end, code in self._code_of.items()]
+
     def forget_through(self, pane_end_ms: int) -> None:
         """Drop every id whose pane ends at or before this time."""
         if not self.size:
@@ -171,6 +179,7 @@ class Deduplicator:
         self._fresh: dict[int, list[U8]] = {}
         self._segments: dict[int, list[Segment]] = {}
         self._old_through_ms = NO_PANE
+        self._old_adopted: set[int] = set()
         self.skipped = 0
 
     @property
@@ -281,21 +290,55 @@ class Deduplicator:
         for pane in gone:
             del self._per_pane[pane]
             self._fresh.pop(pane, None)
+            self._old_adopted.discard(pane)
         # Ids that come again and again keep the table full of live ids while the panes they were in before pile up.
         crowded = self._table.panes > 2 * len(self._per_pane) + SPARE_PANES
         if crowded or sum(self._per_pane.values()) * 2 < self._table.size:
             self._table.forget_through(pane_end_ms)
         return [segment for pane in gone for segment in self._segments.pop(pane, [])]
 
-    def drain(self, sequence: int) -> list[tuple[int, int, bytes]]:
-        """The ids remembered since the last drain: (pane end, sequence, little-endian uint64 ids) for the changelog."""
+    def drain(self, sequence: int) -> list[tuple[int, int, bytes, bool]]:
+        """The ids remembered since the last drain, for the changelog.
+
+        Returns:
+            Pane end, sequence, little-endian uint64 ids, and whether hashes of version 1 may be among them.
+        """
         segments = []
         for pane_end, arrays in sorted(self._fresh.items()):
-            segments.append((pane_end, sequence, np.sort(np.concatenate(arrays)).astype("<u8").tobytes()))
+            ids = np.sort(np.concatenate(arrays)).astype("<u8").tobytes()
+            segments.append((pane_end, sequence, ids, pane_end in self._old_adopted))
             self._segments.setdefault(pane_end, []).append((pane_end, sequence))
             sequence += 1
         self._fresh.clear()
+        self._old_adopted.clear()
         return segments
+
+    @property
+    def stored(self) -> list[Segment]:
+        """Every segment that the changelog holds."""
+        return [segment for segments in self._segments.values() for segment in segments]
+
+    def adopt(self, others: Sequence["Deduplicator"], sealed_ms: int) -> None:
+        """Remember all that other tasks remember; the ids are as good as new, so they are stored here.
+
+        Which module an id is of cannot be told from its hash, so ids of modules that are not here are held too, until their panes
+        are sealed. They take up places of `max_ids_per_pane`.
+
+        Args:
+            others: of tasks whose stream time is that of this one.
+            sealed_ms: panes that end by then are sealed.
+        """
+        panes: dict[int, list[U8]] = {}
+        for other in others:
+            for pane_end, ids in other._table.by_pane():
+                if pane_end > sealed_ms and ids.size:
+                    panes.setdefault(pane_end, []).append(ids)
+                    if pane_end <= other._old_through_ms:
+                        self._old_adopted.add(pane_end)
+                        self._old_through_ms = max(self._old_through_ms, pane_end)
+        # Of an id that is known in two panes the newer one counts.
+        for pane_end, arrays in sorted(panes.items()):
+            self._remember(np.unique(np.concatenate(arrays)), pane_end)
 
     def restore(self, segment: Segment, pane_end_ms: int, ids: U8, *, old: bool = False) -> None:
         """Take a stored segment back in.

@@ -119,6 +119,15 @@ class Emitter:
         """Send the partial of a window with the next cut although no record of it changed."""
         self._changed.add((block.level, block.start_ms))
 
+    def withdraw_partial(self, block: Block) -> None:
+        """Say with the next cut that this partition has no module in a window any more.
+
+        Args:
+            block: the window as another task knows it; it need not be open here.
+        """
+        name = self._state.name_of(block)
+        self._sealed_partials[(block.level, block.start_ms)] = empty_partial(self._state.partition, name, block)
+
     def drain_partials(self) -> list[SystemPartial]:
         """The newest partial of every window published since the last drain."""
         partials = self._sealed_partials

@@ -92,6 +92,12 @@ def _sums_changes(block: Block, kind: bytes, sums: Sums, chunks: Iterable[int]) 
     return [StateRecord(key, pack(key, _sums_record(sums, chunk))) for key, chunk in zip(keys, chunks, strict=True)]
 
 
+def dirty_keys(block: Block) -> list[bytes]:
+    """The keys that the next `changes` of a block will write."""
+    dirty = ((SUMS, block.dirty_sums), (CARRIED, block.dirty_carried), (META, block.dirty_meta))
+    return [_key(kind, block, chunk) for kind, chunks in dirty for chunk in sorted(chunks)]
+
+
 def tombstones(block: Block) -> list[StateRecord]:
     """What ends a block's records in the changelog."""
     stored = ((SUMS, block.stored_sums), (CARRIED, block.stored_carried), (META, block.stored_meta))

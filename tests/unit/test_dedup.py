@@ -138,7 +138,7 @@ def test_a_restart_from_the_segments_in_any_order_changes_no_answer(
         stream = part[-1][2]
         for gone in sealed(dedup, stream, keep_ms):
             del log[gone]
-        for pane_end, number, ids in dedup.drain(sequence):
+        for pane_end, number, ids, _ in dedup.drain(sequence):
             assert number == sequence
             assert (pane_end, number) not in log
             log[pane_end, number] = ids
@@ -157,7 +157,7 @@ def test_a_restart_from_the_segments_in_any_order_changes_no_answer(
 def test_a_quota_is_taken_up_again_after_a_restart() -> None:
     first = Deduplicator(100, 2, tables())
     assert judge(first, [(1, 0, 0), (2, 1, 1), (3, 2, 2)]) == [False] * 3
-    ((pane_end, sequence, ids),) = first.drain(9)
+    ((pane_end, sequence, ids, _),) = first.drain(9)
     second = Deduplicator(100, 2, tables())
     second.restore((pane_end, sequence), pane_end, hashes(ids))
     assert judge(second, [(1, 0, 2), (2, 0, 2), (3, 0, 2), (4, 0, 2)]) == [True, True, False, False]
@@ -267,6 +267,6 @@ def test_ids_that_version_1_stored_are_found_under_their_old_hash_until_their_pa
         assert dedup.wants_old_ids
         found = dedup.duplicates(new, ends, np.array([stream], np.int64), old)
         assert found.tolist() == [duplicate], "the last time under the new hash"
-    assert [ids for _, _, ids in dedup.drain(1)] == [new.tobytes()]
+    assert [ids for _, _, ids, _ in dedup.drain(1)] == [new.tobytes()]
     assert dedup.seal(PANE_MS) == [(PANE_MS, 0)]
     assert not dedup.wants_old_ids
