@@ -29,6 +29,7 @@ COMMANDS = (
     "generate",
     "publish",
     "replay",
+    "state",
     "dlq",
     "doctor",
     "config",

@@ -112,19 +112,23 @@ async def _create_missing(
             reports[spec.name] = TopicReport(spec.name, "failed", spec.partitions, (problem,))
     failed = {name for name, report in reports.items() if report.status == "failed"}
     if not dry_run:
-        await _wait_until_visible(admin, [spec.name for spec in missing if spec.name not in failed])
+        await wait_until_visible(admin, [spec.name for spec in missing if spec.name not in failed])
     return reports
 
 
-async def _wait_until_visible(admin: AIOKafkaAdminClient, names: Sequence[str]) -> None:
-    """Return once every topic has leaders: a producer that starts right after must not meet an unknown topic."""
+async def wait_until_visible(admin: AIOKafkaAdminClient, names: Sequence[str], partitions: int = 1) -> None:
+    """Return once every topic has so many partitions and their leaders: a producer must not meet an unknown one.
+
+    Raises:
+        BrokerUnavailable: they do not appear.
+    """
     if not names:
         return
     try:
         async with asyncio.timeout(_VISIBLE_TIMEOUT_S):
             while True:
                 topics = (await describe_topics(admin, names)).topics.values()
-                if all(topic.exists and not topic.leaderless for topic in topics):
+                if all(topic.partitions >= partitions and not topic.leaderless for topic in topics):
                     return
                 await asyncio.sleep(_VISIBLE_POLL_S)
     except TimeoutError as error:

@@ -161,8 +161,9 @@ class Ingest:
         rejects: list[tuple[int, PoisonRecord]] = bad
         codes = list(map(self._modules.codes.get, map(attrgetter("module_id"), events)))
         rows = _Rows(indices, events, codes)
-        if batch.forwarded and OTHER_KEY in batch.keys:
-            # These were over another partition's limit; here they stay what they were made there.
+        if batch.forwarded and OTHER_KEY in batch.keys and not self._lives_elsewhere(OTHER):
+            # These were over another partition's limit; here they stay what they were made there. Where partitions were added
+            # since, they are judged again at the home of their module.
             rows.codes = [
                 OTHER_CODE if batch.keys[index] == OTHER_KEY else code
                 for index, code in zip(rows.indices, rows.codes, strict=True)

@@ -364,6 +364,7 @@ class Fleet:
     def configure(self, **environment: str) -> None:
         """Change settings for the processes started from now on."""
         self._mine |= environment
+        self._watcher = None  # it knows the topics as they were
 
     @property
     def settings(self) -> Settings:
