@@ -59,6 +59,9 @@ class Reader(Protocol):
     async def committed(self, partitions: Iterable[TP]) -> dict[TP, int]:
         """What the group committed."""
 
+    async def at_time(self, partitions: Iterable[TP], time_ms: int) -> dict[TP, int]:
+        """The first offset written at a time or later; the log's end where there is none."""
+
     async def start_reading(self, offsets: Mapping[TP, int]) -> None:
         """Read these partitions from these offsets on."""
 
@@ -215,6 +218,11 @@ class Assignment:
         assert self.reader is not None
         return await self.reader.committed(partitions)
 
+    async def at_time(self, partitions: Iterable[TP], time_ms: int) -> dict[TP, int]:
+        """The first offset written at a time or later; the log's end where there is none."""
+        assert self.reader is not None
+        return await self.reader.at_time(partitions, time_ms)
+
     # --- opening and parking --------------------------------------------------------------------------------------------
 
     def _specs(self, partitions: set[TP]) -> list[TaskSpec]:
@@ -227,8 +235,8 @@ class Assignment:
                 (source, repartition),
                 repartition,
                 settings.changelog_topic,
-                lambda p=tp.partition: ModuleCore(  # type: ignore[misc]
-                    self._config, self._rules, partition=p, partitions=self.topics.partitions
+                lambda start, p=tp.partition: ModuleCore(  # type: ignore[misc]
+                    self._config, self._rules, partition=p, partitions=self.topics.partitions, start=start
                 ),
             )
             for tp in sorted(partitions)
@@ -236,8 +244,9 @@ class Assignment:
         ]
         partials = TP(settings.partials_topic, 0)
         if partials in partitions:
-            make = lambda: SystemCore(self._config, self._rules)  # noqa: E731
-            specs.append(TaskSpec(SYSTEM, 0, (partials.topic,), None, settings.system_changelog_topic, make))
+            changelog = settings.system_changelog_topic
+            make = lambda start: SystemCore(self._config, self._rules, start=start)  # noqa: E731
+            specs.append(TaskSpec(SYSTEM, 0, (partials.topic,), None, changelog, make))
         return specs
 
     async def _open(self, spec: TaskSpec) -> None:

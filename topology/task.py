@@ -12,6 +12,7 @@ import structlog
 from aiokafka import TopicPartition
 from faust.types import TP
 
+from pipeline.config import Start
 from pipeline.native import load_native
 from pipeline.outputs import StateRecord
 from pipeline.task_core import TaskCore
@@ -51,6 +52,9 @@ class LogView(Protocol):
     async def committed(self, partitions: Iterable[TP]) -> Mapping[TP, int]:
         """What the group committed; partitions without a commit are left out."""
 
+    async def at_time(self, partitions: Iterable[TP], time_ms: int) -> Mapping[TP, int]:
+        """The first offset written at a time or later; the log's end where there is none."""
+
 
 @dataclass(frozen=True, slots=True)
 class TaskSpec:
@@ -62,7 +66,7 @@ class TaskSpec:
         sources: topics it reads, each at `partition`.
         forwarded: the source whose records were forwarded to their module's partition, if any.
         changelog: its changelog topic.
-        make_core: an empty core.
+        make_core: an empty core, and how it begins.
     """
 
     name: str
@@ -70,7 +74,7 @@ class TaskSpec:
     sources: tuple[str, ...]
     forwarded: str | None
     changelog: str
-    make_core: Callable[[], TaskCore]
+    make_core: Callable[[Start | None], TaskCore]
 
 
 class Task:
@@ -99,7 +103,7 @@ class Task:
         self._failed = failed
         self._clock = clock
         self._pace = pace
-        self.core = spec.make_core()
+        self.core = spec.make_core(self._new_start())
         self._transactor = Transactor(settings, options, spec.name, settings.application_id)
         self._flush_lock = asyncio.Lock()
         self._flusher: asyncio.Task[None] | None = None
@@ -112,6 +116,14 @@ class Task:
         self.offsets: dict[str, int] = {}
         self.silence = Silence(clock)
         self.suspended = True
+
+    def _new_start(self) -> Start | None:
+        """How the task begins if it has no state yet."""
+        begin = self._settings.start_at
+        if begin is None:
+            return None
+        now_ms = self._clock.now_ms()
+        return Start(whole_from_ms=now_ms if begin == "now" else begin, alerts_from_ms=now_ms, revision_base=now_ms)
 
     @property
     def sources(self) -> list[TP]:
@@ -170,6 +182,7 @@ class Task:
         edges = (await logs.edges([changelog]))[changelog]
         restored = await read_changelog(self._options, spec.changelog, spec.partition, edges, self._native)
         keys = [key for key in restored.state if key != POSITION_KEY]
+        is_new = POSITION_KEY not in restored.state
         committed = {tp.topic: offset for tp, offset in (await logs.committed(self.sources)).items()}
         try:
             # A large state takes its time; the other tasks of the worker go on meanwhile.
@@ -187,6 +200,8 @@ class Task:
             log.warning("going on from the commit with empty windows", task=spec.name, error=str(error))
             await self._start_empty(keys, restored.begin, committed)
         self._instruments.opened(spec.name, spec.sources, self.core)
+        if is_new and not committed:
+            await self._begin_at(logs)
         await self._find_start(logs, acceptance)
         self.core.shell = msgspec.structs.replace(
             self.core.shell,
@@ -205,6 +220,18 @@ class Task:
             changelog_records=restored.records,
             restore_seconds=round(restored.seconds, 3),
         )
+
+    async def _begin_at(self, logs: LogView) -> None:
+        """Where a task without state reads the input from, if a time is set; other sources hold nothing older."""
+        begin = self._settings.start_at
+        source = TP(self._settings.topics.module_log_events, self.spec.partition)
+        if begin is None or source not in self.sources:
+            return
+        # A record is written after its event, but for clocks that differ by what an event may be ahead.
+        begin_ms = self._clock.now_ms() if begin == "now" else begin
+        found = await logs.at_time([source], max(begin_ms - self._settings.windows.max_future, 0))
+        self.core.offsets.update({tp.topic: offset for tp, offset in found.items()})
+        log.info("a new task begins at a time", task=self.spec.name, start_at_ms=begin_ms, offsets=self.core.offsets)
 
     async def _find_start(self, logs: LogView, acceptance: Acceptance) -> None:
         """Set `offsets` to where each source is read on."""
@@ -226,7 +253,8 @@ class Task:
 
     async def _start_empty(self, keys: list[bytes], changelog_begin: int, committed: Mapping[str, int]) -> None:
         """Give up what is left of the state, on the changelog too, so that no later restore mixes it with the new one."""
-        self.core = self.spec.make_core()
+        # Readers keep the highest revision, and the state that knew it is gone.
+        self.core = self.spec.make_core(Start(revision_base=self._clock.now_ms()))
         self.core.offsets.update(committed)
         self.core.shell = msgspec.structs.replace(self.core.shell, changelog_begin=changelog_begin)
         cut = self.core.cut(self._clock.now_ms())

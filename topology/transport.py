@@ -134,6 +134,16 @@ class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         begins: dict[TopicPartition, int] = await self._ensure_consumer().beginning_offsets(partitions)
         return begins
 
+    async def at_time(self, partitions: Iterable[TP], time_ms: int) -> dict[TP, int]:
+        """The first offset written at a time or later; the log's end where there is none."""
+        return await self._here(self._at_time([TopicPartition(*tp) for tp in partitions], time_ms))
+
+    async def _at_time(self, partitions: list[TopicPartition], time_ms: int) -> dict[TP, int]:
+        consumer = self._ensure_consumer()
+        ends = await consumer.end_offsets(partitions)
+        found = await consumer.offsets_for_times(dict.fromkeys(partitions, time_ms))
+        return {TP(*tp): ends[tp] if found[tp] is None else found[tp].offset for tp in partitions}
+
     async def committed(self, partitions: Iterable[TP]) -> dict[TP, int]:
         """What the group committed for these partitions; those without a commit are left out."""
         return await self._here(self._committed([TopicPartition(*tp) for tp in partitions]))
@@ -205,6 +215,10 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     async def committed(self, partitions: Iterable[TP]) -> dict[TP, int]:
         """What the group committed for these partitions; those without a commit are left out."""
         return await self._thread.committed(partitions)
+
+    async def at_time(self, partitions: Iterable[TP], time_ms: int) -> dict[TP, int]:
+        """The first offset written at a time or later; the log's end where there is none."""
+        return await self._thread.at_time(partitions, time_ms)
 
     def health(self) -> GroupHealth:
         """How the member stands with its group."""

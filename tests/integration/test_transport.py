@@ -154,7 +154,7 @@ def test_what_follows_a_gap_is_read_again() -> None:
 def test_a_task_takes_nothing_twice_and_nothing_after_a_gap() -> None:
     async def scenario() -> None:
         settings = Settings()
-        spec = TaskSpec("0", 0, ("events",), None, "changelog", lambda: ModuleCore(CoreConfig()))
+        spec = TaskSpec("0", 0, ("events",), None, "changelog", lambda _: ModuleCore(CoreConfig()))
         errors: list[tuple[str, BaseException]] = []
         task = Task(
             spec,

@@ -23,7 +23,7 @@ class Time:
 
 
 def spec(name: str) -> TaskSpec:
-    return TaskSpec(name, 0, ("events",), None, "changelog", lambda: ModuleCore(CoreConfig()))
+    return TaskSpec(name, 0, ("events",), None, "changelog", lambda _: ModuleCore(CoreConfig()))
 
 
 @pytest.fixture

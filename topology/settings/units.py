@@ -5,8 +5,9 @@ Each parser is total: it returns the value or raises ValueError with the remedy 
 """
 
 import re
+from datetime import datetime
 from itertools import pairwise
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -62,6 +63,23 @@ def parse_switch(value: object) -> bool:
     if switch is None:
         raise ValueError("is not a switch; write true or false")
     return switch
+
+
+def parse_moment(value: object) -> int | Literal["now"] | None:
+    """A point in time, epoch ms: RFC 3339 with an offset, a whole number of milliseconds, or `now`; None for nothing."""
+    if value is None or value == "":
+        return None
+    if value == "now":
+        return "now"
+    if _is_text_or_int(value) and str(value).strip().isdecimal():
+        return int(str(value))
+    try:
+        moment = datetime.fromisoformat(str(value))
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None or moment.timestamp() < 0:
+        raise ValueError("is no point in time; write 2026-01-31T12:00:00Z, milliseconds since 1970, or now")
+    return round(moment.timestamp() * 1_000)
 
 
 def parse_window_sizes(value: object) -> Sizes:
@@ -155,6 +173,7 @@ def _positive(value: int) -> int:
 DurationMs = Annotated[int, BeforeValidator(parse_duration)]
 PositiveDurationMs = Annotated[int, BeforeValidator(parse_duration), AfterValidator(_positive)]
 ByteSize = Annotated[int, BeforeValidator(parse_size), Field(ge=1, le=2**31 - 1)]
+Moment = Annotated[int | Literal["now"] | None, BeforeValidator(parse_moment)]
 RatioOrOff = Annotated[float | None, BeforeValidator(parse_ratio_or_off)]
 Switch = Annotated[bool, BeforeValidator(parse_switch)]
 WindowSizes = Annotated[Sizes, BeforeValidator(parse_window_sizes)]
