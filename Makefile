@@ -55,7 +55,7 @@ lock: $(UV) ## Resolve both lock files from pyproject.toml; pins that still fit 
 bench: env ## Measure throughput beside limits and peers on a real broker (minutes); bench/README.md
 	@$(BIN)/python -m bench
 
-bench-smoke: env ## Fail when the worker, everything on, falls under 55 % of fetch + decode (90 s)
+bench-smoke: env ## Fail when the worker has lost a quarter of the speed in bench/reference.json (90 s)
 	@$(BIN)/python -m bench --smoke
 
 fuzz: env ## Run the property tests with fresh seeds for SECONDS=300; SEED=n repeats a run

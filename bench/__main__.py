@@ -9,16 +9,14 @@ from pathlib import Path
 
 from bench.arena import Arena, arena
 from bench.builds import NotBuiltError
-from bench.catalog import LIMIT, MAIN, PROGRAMS, chosen
+from bench.catalog import PROGRAMS, chosen
+from bench.guard import calibrate, run_guard
 from bench.machine import description
 from bench.measure import VoidError
 from bench.tables import Row, summary, taken, throughput, write_section
 from bench.workload import COMPRESSION, Loaded, Workload
 
 LEAST_ROUNDS = 3
-SMOKE_EVENTS = 1_000_000
-# Far enough below what is usual that a busy machine does not fail it, near enough that a slow path shows.
-LEAST_SHARE = 0.55
 _QUIET = 0.5
 
 
@@ -26,8 +24,10 @@ def main() -> int:
     """Run what the command line asks for; the exit code is 1 when the guard or a program of ours fails."""
     asked = _arguments()
     logging.basicConfig(level=logging.ERROR)
+    if asked.calibrate:
+        return calibrate()
     if asked.smoke:
-        return _smoke(asked.events or SMOKE_EVENTS)
+        return run_guard(slow=asked.slow)
     machine = description()
     warn_if_busy()
     workload = Workload(events=asked.events or Workload().events)
@@ -78,29 +78,6 @@ def say(text: str) -> None:
     print(f"bench: {text}", file=sys.stderr, flush=True)
 
 
-def _smoke(events: int) -> int:
-    """The guard: the worker, everything on, against the limit of the same minute; best of three each."""
-    rows = [Row(program) for program in PROGRAMS if program.name in (MAIN, LIMIT)]
-    with arena() as place:
-        loaded = place.load(Workload(events=events))
-        for number in range(LEAST_ROUNDS):
-            for row in rows:
-                once(place, loaded, row, f"round {number + 1}")
-    best = {row.program.name: max((outcome.rate for outcome in row.outcomes), default=0.0) for row in rows}
-    if not all(best.values()):
-        print("bench-smoke: FAILED, nothing to compare: " + "; ".join(row.problem or "" for row in rows))
-        return 1
-    share = best[MAIN] / best[LIMIT]
-    cpu = {row.program.name: min(outcome.cpu_per_million for outcome in row.outcomes) for row in rows}
-    verdict = "ok" if share >= LEAST_SHARE else "FAILED"
-    print(
-        f"bench-smoke: {verdict}: modpulse with everything on takes {best[MAIN]:,.0f} events/s,"
-        f" {share:.0%} of fetch + decode ({best[LIMIT]:,.0f}); at least {LEAST_SHARE:.0%} is wanted;"
-        f" CPU seconds per million: {cpu[MAIN]:.2f} and {cpu[LIMIT]:.2f}"
-    )
-    return 0 if share >= LEAST_SHARE else 1
-
-
 def _input(loaded: Loaded) -> str:
     load = loaded.workload
     return (
@@ -117,7 +94,15 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="only programs whose name begins so")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there too")
     parser.add_argument("--readme", action="store_true", help="write the table into README.md though it is not whole")
-    parser.add_argument("--smoke", action="store_true", help="the guard: modpulse against fetch + decode, short")
+    parser.add_argument(
+        "--smoke", action="store_true", help="the guard: fails when modpulse has lost a quarter of its speed"
+    )
+    parser.add_argument(
+        "--slow", default="", metavar="KIND:SHARE", help="for --smoke: lose speed, as busy:0.3 or sleep:0.3"
+    )
+    parser.add_argument(
+        "--calibrate", action="store_true", help="keep this build's speed here as the guard's reference"
+    )
     asked = parser.parse_args()
     try:
         chosen(asked.only)

@@ -10,6 +10,7 @@ import os
 import queue
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,8 @@ from bench.builds import ROOT
 from bench.processes import Usage, usage
 from bench.progress import Task, heard
 
+# A program that is paused, or never ends by itself, must not outlive a benchmark that is killed.
+_PARENT_DEATH = ROOT / "topology" / "devbroker" / "parent_death.py"
 _LOOK_S = 0.1
 _END_S = 40.0
 
@@ -65,7 +68,7 @@ class Running:
         self.log = log
         with log.open("wb") as errors:
             self._process = subprocess.Popen(
-                command,
+                [sys.executable, str(_PARENT_DEATH), str(os.getpid()), *command],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -79,6 +82,7 @@ class Running:
         self._reader.start()
         self._points: list[tuple[float, int]] = []
         self.verified: int | None = None
+        self.waiting = False
         self._began: Usage | None = None
         self._ended: Usage | None = None
         self._peak_mib = 0.0
@@ -102,6 +106,17 @@ class Running:
     def last(self) -> tuple[float, int] | None:
         """When it reported last, and how many events."""
         return self._points[-1] if self._points else None
+
+    def count(self) -> int:
+        """Events processed as far as it has said; unlike `listen` this looks at nothing else and takes no time."""
+        while True:
+            try:
+                values = self._lines.get_nowait()
+            except queue.Empty:
+                return self.last[1] if self.last else 0
+            if "events" in values:
+                self._points.append((values["t"], int(values["events"])))
+            self.waiting = self.waiting or "waiting" in values
 
     def listen(self, seconds: float = _LOOK_S) -> None:
         """Take in what it says for at most so long, and look at its memory."""

@@ -1,4 +1,4 @@
-"""Limit: the worker's own fetch, and its typed decoder on every value. What the guard of `make bench-smoke` compares with."""
+"""Limit: the worker's own fetch, and its typed decoder on every value."""
 
 import msgspec
 from aiokafka import TopicPartition

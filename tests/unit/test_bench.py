@@ -1,19 +1,25 @@
 """What the benchmark computes: progress lines, tables, the workload, what a run is void for."""
 
+import os
+import subprocess
 import sys
+import time
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import orjson
 import pytest
 
+from bench.builds import ROOT
 from bench.catalog import PROGRAMS, chosen
 from bench.charts import Series, chart
 from bench.fleet import Steady, Written, text
 from bench.latency import quantiles
-from bench.measure import Outcome, VoidError, measure
+from bench.measure import Outcome, Running, VoidError, measure
 from bench.progress import Progress, Task, heard
 from bench.tables import Row, summary, throughput, write_section
+from bench.turns import Turn, pause, turn
+from bench.verdict import Figures, figures, judge, read_reference, write_reference
 from bench.workload import Loaded, Workload, records
 from schemas.events import ModuleLogEvent
 
@@ -162,3 +168,133 @@ def test_what_a_fleet_needs_follows_from_the_measured_costs() -> None:
 def test_quantiles_are_milliseconds() -> None:
     assert quantiles([0.001 * n for n in range(1, 101)]) == "50 / 99 / 100"
     assert quantiles([]) == "no sample"
+
+
+# --- the guard on speed ---------------------------------------------------------------------------------------------
+
+
+def test_a_round_is_told_in_units_of_the_yardstick() -> None:
+    worker, yardstick = Turn(1_000_000, 2.0, 4.0, 1.0), Turn(500_000, 9.0, 0.5, 7.0)
+    assert figures(worker, yardstick) == Figures(speed=0.5, thrift=0.25, crowded=0.25)
+    slower_machine = figures(Turn(1_000_000, 3.0, 6.0, 1.5), Turn(500_000, 1.0, 0.75, 0.0))
+    assert slower_machine == Figures(speed=0.5, thrift=0.25, crowded=0.25), (
+        "what makes everything slower changes nothing"
+    )
+
+
+@pytest.mark.parametrize(
+    ("speed", "thrift", "ok"), [(1.0, 1.0, True), (0.76, 0.76, True), (0.74, 1.0, False), (1.0, 0.74, False)]
+)
+def test_the_guard_is_red_when_a_quarter_of_either_figure_is_lost(speed: float, thrift: float, ok: bool) -> None:
+    rounds = [Figures(0.6 * speed * noise, 0.5 * thrift * noise) for noise in (0.9, 0.95, 1.0, 1.0, 1.0, 1.3, 1.4)]
+    verdicts = judge(rounds, Figures(0.6, 0.5))
+    assert [verdict.share for verdict in verdicts] == pytest.approx([speed, thrift])
+    assert all(verdict.ok for verdict in verdicts) == ok
+
+
+def test_speed_is_judged_by_rounds_in_which_others_left_processors() -> None:
+    def judged(crowded: int, calm: int) -> dict[str, float]:
+        rounds = [Figures(0.1, 0.4, crowded=1.1)] * crowded + [Figures(0.5, 0.4, crowded=0.9)] * calm
+        return {verdict.name: verdict.share for verdict in judge(rounds, Figures(0.5, 0.4))}
+
+    assert judged(crowded=5, calm=3) == {"speed": 1.0, "thrift": 1.0}
+    assert judged(crowded=6, calm=2) == {"thrift": 1.0}
+
+
+def test_a_busy_machine_makes_no_reference(tmp_path: Path) -> None:
+    with pytest.raises(VoidError, match="in 7 of 9 rounds"):
+        write_reference([Figures(0.6, 0.4, crowded=1.1)] * 7 + [Figures(0.6, 0.4)] * 2, tmp_path / "kept.json")
+
+
+def test_the_interval_leaves_the_true_median_out_in_one_run_of_ten_at_most() -> None:
+    def interval(values: int) -> tuple[float, float]:
+        verdict = judge([Figures(1.0, float(n)) for n in range(values)], Figures(1.0, 1.0))[-1]
+        return verdict.low, verdict.high
+
+    assert interval(3) == (0, 2)
+    assert interval(7) == (0, 6)  # without the outermost two values it would be left out in one run of eight
+    assert interval(8) == (1, 6)
+    assert interval(10) == (1, 8)
+
+
+def test_the_reference_was_measured_with_this_yardstick_on_a_named_machine() -> None:
+    found = read_reference()
+    assert 0 < found.thrift < found.speed
+    kept = orjson.loads((ROOT / "bench" / "reference.json").read_bytes())
+    assert {"processor", "date", "versions"} <= set(kept["measured_on"])
+
+
+def test_a_calibration_keeps_the_medians(tmp_path: Path) -> None:
+    write_reference([Figures(0.5, 0.4), Figures(0.9, 0.3), Figures(0.6, 0.45)], tmp_path / "kept.json")
+    assert read_reference(tmp_path / "kept.json") == Figures(0.6, 0.4)
+
+
+def test_a_reference_of_another_yardstick_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_reference([Figures(0.6, 0.4)] * 3, tmp_path / "kept.json")
+    (tmp_path / "yardstick.py").write_text("pass\n")
+    monkeypatch.setattr("bench.verdict.YARDSTICK", tmp_path / "yardstick.py")
+    with pytest.raises(VoidError, match="--calibrate"):
+        read_reference(tmp_path / "kept.json")
+
+
+COUNTING = """
+import itertools, json, sys
+for n in itertools.count(1):
+    sum(range(20_000))
+    print("BENCH " + json.dumps({"t": 0.0, "events": n}), flush=True)
+"""
+
+
+def test_a_program_works_in_its_turn_alone(tmp_path: Path) -> None:
+    program = Running([sys.executable, "-c", COUNTING], {}, tmp_path / "log")
+    try:
+        deadline = time.monotonic() + 30
+        while not program.count():
+            assert program.alive
+            assert time.monotonic() < deadline
+        pause(program)
+        enough = program.count() + 100
+        first = turn(program, lambda _: program.count() > enough, 30)
+        assert first.events > 0
+        assert first.cpu_s > 0
+        assert first.seconds > 0
+        deadline = time.monotonic() + 30
+        while ") T " not in Path(f"/proc/{program.pid}/stat").read_text(encoding="utf-8"):
+            assert time.monotonic() < deadline, "it goes on after its turn"
+        with pytest.raises(VoidError, match="did not end"):
+            turn(program, lambda _: False, 0.05)
+    finally:
+        program.kill()
+    with pytest.raises(OSError, match="No such file"):
+        turn(program, lambda _: True, 1)
+
+
+BENCHMARK = """
+import sys
+from pathlib import Path
+from bench.measure import Running
+from bench.turns import pause
+program = Running([sys.executable, "-c", sys.argv[1]], {}, Path(sys.argv[2]))
+while not program.count():
+    assert program.alive
+pause(program)
+print(program.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_paused_program_ends_with_a_benchmark_that_is_killed(tmp_path: Path) -> None:
+    benchmark = subprocess.Popen(
+        [sys.executable, "-c", BENCHMARK, COUNTING, str(tmp_path / "log")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    with benchmark:
+        assert benchmark.stdout is not None
+        state = Path(f"/proc/{int(benchmark.stdout.readline())}/stat")
+        assert state.exists()
+        benchmark.kill()
+    deadline = time.monotonic() + 30
+    while state.exists() and ") Z " not in state.read_text(encoding="utf-8"):
+        assert time.monotonic() < deadline, "it outlived the benchmark"
