@@ -110,6 +110,7 @@ class Assignment:
         self._background: set[asyncio.Task[None]] = set()
         self._rewound: dict[TP, int] = {}
         self._opening_again = False
+        self._retry_all = False
         self.reader: Reader | None = None
         self.tasks: dict[str, Task] = {}
         self.parked = ParkedTasks(instruments.parked)
@@ -315,12 +316,14 @@ class Assignment:
 
     def retry_parked(self, *, all_of_them: bool = False) -> None:
         """Open parked tasks whose time has come; with `all_of_them`, also those that wait for an operator."""
-        if self.opening or not self.joined:
-            return
+        self._retry_all |= all_of_them
+        if self.opening or self._opening_again or not self.joined:
+            return  # it is asked again soon
+        all_of_them, self._retry_all = self._retry_all, False
         if all_of_them:
             self._given_up.clear()
         specs = self.parked.due(all_of_them=all_of_them)
-        if specs and not self._opening_again:
+        if specs:
             self._opening_again = True
             self._in_background(self._open_again(specs))
 

@@ -13,6 +13,7 @@ from aiokafka import TopicPartition
 from faust.types import TP
 
 from pipeline.config import Start
+from pipeline.module_core import ModuleCore
 from pipeline.native import load_native
 from pipeline.outputs import StateRecord
 from pipeline.task_core import TaskCore
@@ -203,6 +204,7 @@ class Task:
         if is_new and not committed:
             await self._begin_at(logs)
         await self._find_start(logs, acceptance)
+        self._tell_of_sizes()
         self.core.shell = msgspec.structs.replace(
             self.core.shell,
             changelog_begin=restored.begin,
@@ -260,6 +262,18 @@ class Task:
         cut = self.core.cut(self._clock.now_ms())
         cut.state.extend(StateRecord(key, None) for key in keys)
         await self._transactor.commit(cut, self.spec.partition, self.spec.changelog, {})
+
+    def _tell_of_sizes(self) -> None:
+        resized = self.core.resized if isinstance(self.core, ModuleCore) else None
+        if resized is not None:
+            log.warning(
+                "the window sizes have changed: a new size publishes windows that start at whole_from_ms or later",
+                task=self.spec.name,
+                added_ms=resized.added_ms,
+                removed_ms=resized.removed_ms,
+                whole_from_ms=resized.whole_from_ms,
+                dropped_windows=resized.dropped_windows,
+            )
 
     def _note_lost(self, topic: str, records: int) -> None:
         log.error(

@@ -292,7 +292,10 @@ def figures(events: Events, chosen: NDArray[np.bool_], name: str, size: int, nam
 def _transitions(
     rule: AlertRule, finals: Mapping[Key, Figures], size: int, until: int
 ) -> Iterator[tuple[tuple[str, str], list[tuple[str, int]]]]:
-    """What the rule must publish for each module: a window without a record is one in which it does not hold."""
+    """What the rule must publish for each module: a window without a record is one in which it does not hold.
+
+    A transition says the start of the first window in which the condition held.
+    """
     by_module: dict[str, dict[int, Figures]] = {}
     for (module, _, start), said_of in finals.items():
         by_module.setdefault(module, {})[start + size] = said_of
@@ -306,13 +309,13 @@ def _transitions(
             holds = seen is not None and seen.n >= rule.least and seen.failed / seen.n > rule.threshold
             if holds and status == "resolved":
                 since, status = tick, "firing" if rule.hold == 0 else "pending"
-                said.append((status, since))
+                said.append((status, since - size))
             elif holds and status == "pending" and tick - since >= rule.hold:
                 status = "firing"
-                said.append((status, since))
+                said.append((status, since - size))
             elif not holds and status != "resolved":
                 status = "resolved"
-                said.append((status, since))
+                said.append((status, since - size))
         if said:
             yield (rule.name, module), said
 

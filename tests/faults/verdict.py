@@ -196,10 +196,20 @@ def _text(headers: Mapping[bytes, bytes | None], name: str) -> str:
     return (headers[ERRORS + name.encode()] or b"").decode()
 
 
+def _first_key(record: Record) -> tuple[bytes, bool]:
+    """The key a record came in with, and whether it had none: the worker notes it when it forwards a record under another."""
+    said = dict(record.headers)
+    if b"modpulse.forwarded.from" not in said or b"modpulse.forwarded.key" not in said:
+        return record.key, record.nulls[0]
+    key = said[b"modpulse.forwarded.key"]
+    return key or b"", key is None
+
+
 def _changed(true: Letter, letter: Record) -> str | None:
     """What differs from the record as it came in: key, value and headers byte for byte, then the reason."""
     record = true.record
-    if (letter.key, letter.value, letter.nulls) != (record.key, record.value, record.nulls):
+    key, no_key = _first_key(record)
+    if (letter.key, letter.value, letter.nulls) != (key, record.value, (no_key, record.nulls[1])):
         return f"not byte for byte: {letter.value[:60]!r} for {record.value[:60]!r}"
     own = len(record.headers)
     if letter.headers[:own] != record.headers:

@@ -53,7 +53,7 @@ def test_an_alert_fires_and_resolves_and_goes_on_after_a_restart(make_fleet: Mak
         "shop",
     )
     assert (fired["value"], fired["threshold"], fired["revision"]) == (1.0, 0.5, 1)
-    assert (fired["starts_at"], fired["ends_at"]) == (T0 + 3_000, None)
+    assert (fired["starts_at"], fired["ends_at"]) == (T0 + 2_000, None)
     assert fired["annotations"] == {"summary": "shop: 100%"}
     assert worker.terminate() == 0
 
@@ -72,9 +72,9 @@ def test_an_alert_fires_and_resolves_and_goes_on_after_a_restart(make_fleet: Mak
 
 # A second without a request of the module ends the alert (no_data = "ok"): it was silent in every odd one.
 EXPECTED = [
-    ("firing", 1, T0 + 3_000, None),
-    ("resolved", 2, T0 + 3_000, T0 + 4_000),
-    ("firing", 3, T0 + 5_000, None),
-    ("resolved", 4, T0 + 5_000, T0 + 6_000),
-    ("firing", 5, T0 + 9_000, None),
+    ("firing", 1, T0 + 2_000, None),
+    ("resolved", 2, T0 + 2_000, T0 + 4_000),
+    ("firing", 3, T0 + 4_000, None),
+    ("resolved", 4, T0 + 4_000, T0 + 6_000),
+    ("firing", 5, T0 + 8_000, None),
 ]

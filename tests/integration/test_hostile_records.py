@@ -126,7 +126,7 @@ def test_a_million_bad_records_in_few_batches_do_not_pile_up(make_fleet: MakeFle
     send(fleet, *([tiny_records(500_000)] * 2))
     settled(fleet, worker)
     assert worker.metric("modpulse_rejected_records_total", reason="undecodable") == 1_000_000
-    assert (worker.metric("modpulse_early_flushes_total") or 0) > 10
+    assert (worker.metric("modpulse_early_flushes_total") or 0) >= 5
     assert peak_mib(worker) < MOST_MIB
 
 

@@ -10,6 +10,7 @@ from tests.integration.kit import (
     T0,
     Fleet,
     WorkerProcess,
+    last,
     module_on,
     row,
     until,
@@ -69,10 +70,6 @@ def test_state_that_does_not_fit_or_is_lost_is_refused_until_the_loss_is_accepte
     written = len(fleet.metrics())
     assert written
 
-    message = refusal(fleet.start(windows__sizes="1s,5s,10s"), 2)
-    assert message.startswith("modpulse: ")
-    assert "set windows.sizes back, or choose a new application_id" in message
-
     for lose, why in (
         (truncate, "records were deleted from its head"),
         (delete, "changelog ends at offset none"),
@@ -100,6 +97,27 @@ def test_state_that_does_not_fit_or_is_lost_is_refused_until_the_loss_is_accepte
     assert worker.terminate() == 0
     assert fleet.ledgers()["input"]["consumed"] == 16
     assert totals_of_the_newest(fleet) == dict.fromkeys(MODULES, 4)
+
+
+def test_window_sizes_change_in_place_and_a_new_size_begins_where_it_is_whole(make_fleet: MakeFleet) -> None:
+    fleet = make_fleet(SMALL | {"topics__partitions": "1"})
+    worker = fleet.start()
+    fleet.publish([row("shop", T0 + n * 100) for n in range(25)])
+    fleet.wait_until_processed()
+    assert worker.terminate() == 0
+    worker = fleet.start(windows__sizes="1s,5s,10s")
+    fleet.publish([row("shop", T0 + 2_500 + n * 100) for n in range(200)])
+    fleet.wait_until_processed()
+    assert worker.terminate() == 0
+    (told,) = worker.events(
+        "the window sizes have changed: a new size publishes windows that start at whole_from_ms or later"
+    )
+    assert (told["added_ms"], told["removed_ms"]) == ([5_000], [2_000])
+    kept = last(fleet.metrics())
+    assert {start - T0 for _, window, start in kept if window == "5s"} == {5_000, 10_000, 15_000, 20_000}
+    assert kept["shop", "10s", T0]["total_requests"] == 100, "a size that stays has lost nothing"
+    assert kept["shop", "5s", T0 + 5_000]["total_requests"] == 50
+    assert {kept["shop", "1s", T0 + n * 1_000]["total_requests"] for n in range(22)} == {10}
 
 
 def totals_of_the_newest(fleet: Fleet) -> dict[str, int]:

@@ -57,7 +57,11 @@ def test_topics_of_a_former_build_are_told_how_they_differ(broker: Broker) -> No
     reports = {report.name: report for report in asyncio.run(create_topics(settings, dry_run=False))}
     stamped = "message.timestamp.type is CreateTime, not LogAppendTime"
     assert reports[settings.topics.dlq].details == ("retention.ms is 604800000, not 1209600000", stamped)
-    assert reports[settings.repartition_topic].details == ("retention.ms is 604800000, not -1", stamped)
+    assert reports[settings.repartition_topic].details == (
+        "retention.ms is 604800000, not -1",
+        stamped,
+        "segment.bytes is 1073741824, not 67108864",
+    )
     said = [one.text for one in by_check(asyncio.run(examine(settings)).findings, "topic") if one.status == "warn"]
     assert sum(stamped in text for text in said) == 2
 
