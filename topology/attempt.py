@@ -42,6 +42,7 @@ class Attempt:
         """Hand a batch over; it is not acknowledged yet."""
         records, size = batch.record_count(), batch.size()
         done = await self._producer.send_batch(batch, partition.topic, partition=partition.partition)
+        done.add_done_callback(_look_at)  # the error of a batch is that of its transaction; asyncio need not tell it again
         self._sent.append(Sent(partition, records, size, done))
 
     async def acknowledged(self) -> None:
@@ -65,6 +66,11 @@ class Attempt:
         for partition, records in written.items():
             manager._sequence_numbers[partition] = self._counted.get(partition, 0)
             manager.increment_sequence_number(partition, records)
+
+
+def _look_at(done: asyncio.Future[Any]) -> None:
+    if not done.cancelled():
+        done.exception()
 
 
 def _error(sent: Sent) -> BaseException | None:

@@ -5,22 +5,29 @@ the group only once it has joined. `WatchedCoordinator` mends these three; every
 """
 
 import asyncio
+import random
 import time
+from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
 from aiokafka.client import ConnectionGroup
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import KafkaError
-from aiokafka.protocol.group import JoinGroupRequest, LeaveGroupRequest, SyncGroupRequest
+from aiokafka.protocol.group import HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest, SyncGroupRequest
 
-from schemas.errors import TaskFenced
+from schemas.errors import ConfigError, ModpulseError, TaskFenced
 
 # A group answers JoinGroup when all members have joined or the rebalance timeout is over; the Java client grants it so much more.
 JOIN_MARGIN_S = 5.0
 LEAVE_TIMEOUT_S = 3.0
-# Kafka's FENCED_INSTANCE_ID, which aiokafka 0.14 does not know and reports as an unknown error.
+# Kafka's codes. aiokafka 0.14 does not know the second one and reports it as an unknown error.
+UNKNOWN_MEMBER_ID = 25
 FENCED_INSTANCE_ID = 82
+# A worker with a name of its own loses its place by being silent for a session timeout, or to another of that name. Two of one
+# name take it from each other several times a second; the one that bears less of that ends, and the other one has peace.
+LEAST_LOSSES, MOST_LOSSES = 5, 15
+LOSSES_WITHIN_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +51,8 @@ class WatchedCoordinator(GroupCoordinator):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._heard: float | None = None
         self._waiting_for_others = False
-        self._fenced: TaskFenced | None = None
+        self._fenced: ModpulseError | None = None
+        self._losses: deque[float] = deque(maxlen=random.randint(LEAST_LOSSES, MOST_LOSSES))  # noqa: S311 - no secret
         super().__init__(*args, **kwargs)
 
     def health(self) -> GroupHealth:
@@ -61,9 +69,23 @@ class WatchedCoordinator(GroupCoordinator):  # type: ignore[misc]
         else:
             response = await super()._send_req(request)
         self._heard = time.monotonic()
-        if getattr(response, "error_code", 0) == FENCED_INSTANCE_ID:
-            self._fenced = TaskFenced(f"the group {self.group_id} gave this worker's place to another of the same name")
+        if self._group_instance_id is not None:
+            self._note_loss(isinstance(request, HeartbeatRequest), getattr(response, "error_code", 0))
         return response
+
+    def _note_loss(self, is_heartbeat: bool, code: int) -> None:
+        """See whether another worker of the same name takes this one's place."""
+        if code == FENCED_INSTANCE_ID:
+            self._fenced = TaskFenced(f"the group {self.group_id} gave this worker's place to another of the same name")
+        if not is_heartbeat or code != UNKNOWN_MEMBER_ID:
+            return
+        now = time.monotonic()
+        self._losses.append(now)
+        if len(self._losses) == self._losses.maxlen and now - self._losses[0] < LOSSES_WITHIN_S:
+            self._fenced = ConfigError(
+                f"another worker uses kafka.group_instance_id = {self._group_instance_id} too (it took this one's place"
+                f" {len(self._losses)} times within {LOSSES_WITHIN_S:g} s); give each worker a name of its own"
+            )
 
     async def _send_patiently(self, request: Any) -> Any:
         """Send a request that is answered when other members have done their part, and grant it the time they may take."""

@@ -106,7 +106,7 @@ def test_two_workers_of_one_name_are_told_so(make_fleet: MakeFleet) -> None:
     workers = [fleet.start(), fleet.start()]
     ended = until(lambda: [one for one in workers if not one.alive], "one of the two ends", 90)
     assert ended[0].wait() == 2
-    assert "another worker uses kafka.group_instance_id = twin" in last_line(ended[0])
+    assert "another worker uses kafka.group_instance_id = twin" in ended[0].log
 
 
 def test_a_worker_stopped_while_it_joins_leaves_the_group(make_fleet: MakeFleet) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections import deque
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,7 +11,7 @@ from aiokafka.errors import GroupAuthorizationFailedError, RequestTimedOutError
 from aiokafka.protocol.group import HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest
 
 from schemas.errors import TaskFenced
-from topology.coordinator import FENCED_INSTANCE_ID, JOIN_MARGIN_S, WatchedCoordinator
+from topology.coordinator import FENCED_INSTANCE_ID, JOIN_MARGIN_S, LEAST_LOSSES, UNKNOWN_MEMBER_ID, WatchedCoordinator
 
 REBALANCE_S = 45.0
 REQUEST_S = 30.0
@@ -47,6 +48,7 @@ def coordinator_of(client: FakeClient) -> Any:
     coordinator._heard = None
     coordinator._waiting_for_others = False
     coordinator._fenced = None
+    coordinator._losses = deque(maxlen=LEAST_LOSSES)
     coordinator._client = client
     coordinator.coordinator_id = 1
     coordinator.group_id = "g"
@@ -109,11 +111,32 @@ def test_a_member_whose_place_went_to_another_of_its_name_is_fenced() -> None:
         coordinator = coordinator_of(client)
         coordinator._coordination_task = asyncio.ensure_future(asyncio.sleep(60))
         client.may_answer.set()
+        coordinator._group_instance_id = "host-1"
         await coordinator._send_req(join())
         assert coordinator.health().error is None
         client.error_code = FENCED_INSTANCE_ID
         await coordinator._send_req(join())
         assert isinstance(coordinator.health().error, TaskFenced)
+        coordinator._coordination_task.cancel()
+
+    asyncio.run(scenario())
+
+
+def test_two_idle_workers_of_one_name_are_told_by_how_often_they_lose_their_place() -> None:
+    async def scenario() -> None:
+        client = FakeClient()
+        coordinator = coordinator_of(client)
+        coordinator._coordination_task = asyncio.ensure_future(asyncio.sleep(60))
+        client.error_code = UNKNOWN_MEMBER_ID
+        for _ in range(2 * LEAST_LOSSES):
+            await coordinator._send_req(HeartbeatRequest("g", 1, "m-1"))
+        assert coordinator.health().error is None, "without a name nobody takes its place"
+        coordinator._group_instance_id = "host-1"
+        for _ in range(LEAST_LOSSES - 1):
+            await coordinator._send_req(HeartbeatRequest("g", 1, "m-1"))
+        assert coordinator.health().error is None, "a session may time out now and then"
+        await coordinator._send_req(HeartbeatRequest("g", 1, "m-1"))
+        assert "kafka.group_instance_id = host-1" in str(coordinator.health().error)
         coordinator._coordination_task.cancel()
 
     asyncio.run(scenario())
