@@ -191,3 +191,21 @@ def test_alerts_move_with_their_modules_and_keep_their_revisions() -> None:
     new[1].cut(everything=True)
     said = [(e.key, e.revision) for e in new[1].emitted if e.key in raised]
     assert dict(reversed(said)) == {key: revision + 1 for key, revision in raised.items()}
+
+
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize("fallen", [False, True])
+def test_a_silent_module_stays_silent_where_it_goes_and_a_regular_one_is_missed_there(
+    fallen: bool, restart: bool
+) -> None:
+    run = Run(CONFIG)
+    run.apply([Event(mover(), START_MS + second * 1_000) for second in range(3)])
+    run.apply([Event("x", START_MS + (5_000 if fallen else 4_000))])
+    new = grown([run], 2)
+    if restart:
+        new[1].restart()
+    assert new[1].core.modules.silent == int(fallen)
+    new[1].core.idle_until(START_MS + 9_000, NOW_MS)
+    assert new[1].core.modules.silent == 1
+    new[1].apply([Event(mover(), START_MS + 9_000)])
+    assert new[1].core.modules.silent == 0
