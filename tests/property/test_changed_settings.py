@@ -77,12 +77,14 @@ def agree(run: Run, model: WindowModel, *, health: bool) -> None:
     check_run(run.metrics, model, health=health)
 
 
-def with_crowd(crowd: Sequence[Event], events: Sequence[Event]) -> list[Event]:
-    """The crowd first."""
-    return [*crowd, *events]
+def with_crowd(crowd: Sequence[Event], events: Sequence[Event], place: int) -> list[Event]:
+    """The crowd all at once at some place, at the beginning or when windows are open already."""
+    place %= len(events)
+    time = events[place].time
+    return [*events[:place], *(replace(guest, time=time) for guest in crowd), *events[place:]]
 
 
-many_events = st.builds(with_crowd, crowds, streams())
+many_events = st.builds(with_crowd, crowds, streams(), st.integers(0, 60))
 change_places = st.lists(st.integers(0, 10_000), min_size=1, max_size=3)
 
 
