@@ -50,8 +50,8 @@ def misplaced(cores: Sequence[ModuleCore], home: Home = default_home) -> list[Mi
 
 def _holds_other(parts: ModuleParts) -> bool:
     """Whether any window counts requests under `__other__`."""
-    tree = parts.state.tree
-    return any(int(tree.counts(block)[OTHER_CODE]) for block in tree if block.sums.capacity)
+    tree, capacity = parts.state.tree, parts.state.modules.capacity
+    return any(int(tree.counts(block, capacity)[OTHER_CODE]) for block in tree)
 
 
 def align(cores: Sequence[ModuleCore], now_ms: int) -> None:

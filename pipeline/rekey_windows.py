@@ -55,10 +55,7 @@ def _holds(old: ModuleParts, block: Block | None, codes: I8) -> bool:
     """Whether a window knows anything of some modules."""
     if block is None:
         return False
-    block.grow(old.state.modules.capacity)
-    for part in old.state.tree:
-        part.grow(old.state.modules.capacity)
-    return bool(old.state.tree.counts(block)[codes].any() or block.meta[:, codes].any())
+    return bool(old.state.tree.counts(block, old.state.modules.capacity)[codes].any() or block.meta[:, codes].any())
 
 
 def _fill(kept: Block, found: Sequence[Block | None], moves: Sequence[Move], parts: ModuleParts) -> None:

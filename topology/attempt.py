@@ -42,7 +42,9 @@ class Attempt:
         """Hand a batch over; it is not acknowledged yet."""
         records, size = batch.record_count(), batch.size()
         done = await self._producer.send_batch(batch, partition.topic, partition=partition.partition)
-        done.add_done_callback(_look_at)  # the error of a batch is that of its transaction; asyncio need not tell it again
+        done.add_done_callback(
+            _look_at
+        )  # the error of a batch is that of its transaction; asyncio need not tell it again
         self._sent.append(Sent(partition, records, size, done))
 
     async def acknowledged(self) -> None:

@@ -29,6 +29,7 @@ Name = Literal[
     "modpulse_stream_time_seconds",
     "modpulse_open_windows",
     "modpulse_modules",
+    "modpulse_silent_modules",
     "modpulse_split_modules",
     "modpulse_dropped_system_windows_total",
     "modpulse_ignored_partials_total",
@@ -113,6 +114,12 @@ METRICS: dict[Name, Metric] = {
     ),
     "modpulse_modules": Metric(
         "gauge", ("task",), "Modules tracked.", "At limits.max_modules new ones are counted under __other__."
+    ),
+    "modpulse_silent_modules": Metric(
+        "gauge",
+        ("task",),
+        "Modules that are silent: a base window without events after three with events, until the next event.",
+        "Look for dead services, and for senders that lost the broker.",
     ),
     "modpulse_split_modules": Metric(
         "gauge",
@@ -272,6 +279,7 @@ class Instruments:
             self._gauges["modpulse_split_modules"].labels(task).set(len(core.homes.split))
         if isinstance(core, ModuleCore):
             self._gauges["modpulse_modules"].labels(task).set(core.modules.tracked)
+            self._gauges["modpulse_silent_modules"].labels(task).set(core.modules.silent)
             self._gauges["modpulse_remembered_ids"].labels(task).set(core.dedup.remembered)
 
     def _raise_to(self, name: Name, value: int, *labels: str) -> None:

@@ -71,7 +71,7 @@ class Closer:
         self._count_empty(block.start_ms)
         # A window that is not whole does not tell who spoke in it; after a change of sizes others may have been counted already.
         if state.is_whole(block) and block.end_ms > self.counted_through_ms:
-            state.modules.close_pane(block.start_ms, state.tree.counts(block))
+            state.modules.close_pane(block.start_ms, state.tree.counts(block, state.modules.capacity))
         self.counted_through_ms = max(self.counted_through_ms, block.end_ms)
 
     def _count_empty(self, through_ms: int) -> None:

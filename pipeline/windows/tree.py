@@ -105,8 +105,10 @@ class WindowTree:
             if block.start_ms <= part.start_ms < block.end_ms:
                 yield from self._blocks_of(part)
 
-    def counts(self, block: Block) -> I8:
-        """Requests of a window by module code; all blocks of the tree have the same number of columns."""
+    def counts(self, block: Block, capacity: int) -> I8:
+        """Requests of a window by module code, for codes below `capacity`."""
+        for part in self._blocks_of(block):
+            part.grow(capacity)
         total: I8 = block.sums.ints[at.COUNT].copy()
         if block.carried is not None:
             total += block.carried.ints[at.COUNT]

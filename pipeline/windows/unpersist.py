@@ -206,7 +206,7 @@ def check_windows(tree: WindowTree, known: NDArray[np.bool_]) -> None:
         ValueError: requests of a module that is not known, or records that counted more requests than the window holds.
     """
     for block in tree:
-        counts = tree.counts(block)
+        counts = tree.counts(block, known.size)
         _require(
             not counts[~known[: counts.size]].any(),
             f"the window of {block.size_ms} ms from {block.start_ms} holds unknown modules",

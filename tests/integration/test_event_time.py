@@ -248,6 +248,23 @@ def test_a_partition_that_lags_is_not_silent(make_fleet: MakeFleet) -> None:
     assert fleet.ledgers()["input"]["late"] == 0
 
 
+def test_a_partition_of_unusable_records_does_not_hold_the_system_back(make_fleet: MakeFleet) -> None:
+    """It has no event time, and records that are no events keep coming in on it; the system closes windows all the same."""
+    fleet = make_fleet(SMALL_IDLE, topics__partitions="2")
+    worker = fleet.start().wait_until_ready()
+    home = module_on(0, 2)
+    with fleet.follow(fleet.settings.topics.system_metrics) as reader:
+
+        def finals_of_the_system() -> list[Json]:
+            fleet.publish([row(home, wall_ms()), Row(b"x", b"{", partition=1)])
+            return [record.json for record in reader.to_the_end() if record.json["status"] == "final"]
+
+        found = until(finals_of_the_system, "a final of the system")
+    assert found[0]["module_count"] == 1
+    assert worker.terminate() == 0
+    assert fleet.ledgers()["input"]["invalid"] > 1
+
+
 def test_a_partition_with_an_open_transaction_is_not_silent(make_fleet: MakeFleet) -> None:
     """Records that are written but not committed yet are ahead of us, and will be read: closing now would make them late."""
     fleet = make_fleet(SMALL_IDLE, topics__partitions="1", windows__corrections="0")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.config import CoreConfig, HealthProfile, Limits, Threshold, default_thresholds
+from pipeline.config import CoreConfig, HealthConfig, HealthProfile, Limits, Threshold, default_thresholds
 from tests.property.kit import NOW_MS, START_MS, Event, Run, config_of, fixed, split
 from tests.property.model import check_run
 from tests.property.streams import cut_places, streams
@@ -77,12 +77,14 @@ def agree(run: Run, model: WindowModel, *, health: bool) -> None:
     check_run(run.metrics, model, health=health)
 
 
-def with_crowd(crowd: Sequence[Event], events: Sequence[Event]) -> list[Event]:
-    """The crowd first."""
-    return [*crowd, *events]
+def with_crowd(crowd: Sequence[Event], events: Sequence[Event], place: int) -> list[Event]:
+    """The crowd all at once at some place, at the beginning or when windows are open already."""
+    place %= len(events)
+    time = events[place].time
+    return [*events[:place], *(replace(guest, time=time) for guest in crowd), *events[place:]]
 
 
-many_events = st.builds(with_crowd, crowds, streams())
+many_events = st.builds(with_crowd, crowds, streams(), st.integers(0, 60))
 change_places = st.lists(st.integers(0, 10_000), min_size=1, max_size=3)
 
 
@@ -136,3 +138,37 @@ def test_the_base_size_may_change_too(
 ) -> None:
     run, model = play(configs, events, places, batches)
     agree(run, model, health=True)
+
+
+profiles = st.builds(
+    HealthProfile,
+    st.sampled_from([WITHOUT_BURSTS, default_thresholds()]),
+    st.integers(0, 5),
+    st.sampled_from([80.0, 99.0]),
+    st.sampled_from([50.0, 70.0]),
+    st.integers(1, 3),
+    st.integers(1, 3),
+)
+
+
+@fixed(60)
+@given(
+    st.lists(
+        st.builds(
+            lambda config, profile, dedup: replace(config, health=HealthConfig(profile), dedup=dedup),
+            configs_of(st.sampled_from([(1, 2, 6), (2, 6), (1, 3, 12)]), HealthProfile()),
+            profiles,
+            st.booleans(),
+        ),
+        min_size=2,
+        max_size=3,
+    ),
+    many_events,
+    change_places,
+    cut_places,
+)
+def test_thresholds_and_duplicate_suppression_may_change_and_no_figure_does(
+    configs: list[CoreConfig], events: list[Event], places: list[int], batches: list[int]
+) -> None:
+    run, model = play(configs, events, places, batches)
+    agree(run, model, health=False)

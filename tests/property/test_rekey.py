@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.alerts.rules import Rule
 from pipeline.config import CoreConfig, Limits
 from pipeline.outputs import Partial, total_ledger
 from pipeline.rekey import align, default_home, misplaced, rekey
@@ -23,6 +24,7 @@ from tests.property.kit import (
     Run,
     batch_of,
     by_key,
+    config_of,
     finals_of,
     fixed,
     last_of_each,
@@ -41,6 +43,7 @@ class Fleet:
 
     def __init__(self, config: CoreConfig, partitions: int) -> None:
         self.config = config
+        self.rules: Sequence[Rule] = rules_of(config)
         self.runs = [self._run(partition, partitions) for partition in range(partitions)]
         self.former: list[Run] = []
         self.system = SystemCore(config)
@@ -48,7 +51,7 @@ class Fleet:
         self.partials = 0
 
     def _run(self, partition: int, partitions: int) -> Run:
-        return Run(self.config, rules_of(self.config), partition=partition, partitions=partitions)
+        return Run(self.config, self.rules, partition=partition, partitions=partitions)
 
     def take(self, event: Event) -> None:
         """One record, at its home; the others keep up with stream time."""
@@ -80,6 +83,14 @@ class Fleet:
             run.log, run.offset, run.cuts = old.log, old.offset, old.cuts
         self.runs = new
         self.cut(now_ms + 1)
+
+    def change(self, config: CoreConfig) -> None:
+        """Go on under other settings."""
+        self.config = config
+        self.system = SystemCore(config)  # what it says of changed sizes has a test of its own
+        for run in self.runs:
+            run.config = config
+        self.restart(0)
 
     def restart(self, seed: int) -> None:
         """Restore every task from its changelog."""
@@ -185,3 +196,37 @@ def test_partitions_that_are_added_change_no_record(
     for (_, window, start), record in last_of_each(fleet.metrics).items():
         totals[window, start] += record.total_requests
     assert {(r.window, r.window_start): r.total_requests for r in fleet.system_records.values()} == totals
+
+
+SIZES = [(1,), (1, 2, 6), (1, 3, 12), (2, 6), (2, 4, 12), (3, 12)]
+
+
+@fixed(60)
+@given(
+    st.sampled_from(SIZES), st.sampled_from(SIZES), st.sampled_from([0, 3_700, 60_000]), streams(), growths, st.integers(0, 60)
+)  # fmt: skip
+def test_partitions_may_be_added_in_the_restart_that_changes_window_sizes(
+    before: tuple[int, ...], after: tuple[int, ...], corrections: int, events: list[Event], sizes: list[int], place: int
+) -> None:
+    first, second = (config_of(chosen, 1_000, corrections) for chosen in (before, after))
+    events, place = spread(events, place), place % len(events)
+    fleet, steady = Fleet(first, sizes[0]), Run(first)
+    fleet.rules = steady.rules = ()
+    for run in fleet.runs:
+        run.rules = ()
+        run.core = run.fresh()
+    for number, event in enumerate(events):
+        if number == place:
+            fleet.cut(NOW_MS)
+            steady.cut(NOW_MS, everything=True)
+            fleet.change(second)
+            steady.config = second
+            steady.restart()
+            fleet.grow(sizes[-1], NOW_MS + 1)
+            fleet.restart(number)
+        fleet.take(event)
+        steady.apply([event])
+    fleet.cut(NOW_MS + 2)
+    steady.cut(NOW_MS + 2, everything=True)
+    assert finals_of(fleet.metrics) == finals_of(steady.metrics)
+    assert comparable(fleet.metrics) == comparable(steady.metrics)

@@ -192,6 +192,61 @@ def test_a_chunk_of_modules_that_have_all_expired_can_be_restored() -> None:
     assert set(run.core.modules.codes) == {"__other__", "m0", "m99"}
 
 
+def test_a_window_of_unwell_modules_that_have_all_expired_can_be_restored_under_the_default_settings() -> None:
+    """What a window remembers of an unwell module outlives it by grace and corrections, in a chunk that no module is left in."""
+    run = Run(CoreConfig())
+    day = 86_400_000
+    begin = START_MS // day * day
+    now_ms = begin + 3 * day
+    for number in range(65):
+        run.apply([Event(f"m{number}", begin + i, success=number < 64) for i in range(10)], now_ms)
+    times = [*range(begin + 600_000, begin + day, 600_000), *range(begin + day, begin + day + 12 * 60_000, 30_000)]
+    for time in times:
+        run.apply([Event("m0", time)], now_ms)
+        run.cut(now_ms)
+    assert (run.core.modules.tracked, run.core.modules.capacity) == (1, 128)
+    for attempt in range(3):
+        run.restart()
+        run.apply([Event("m0", times[-1] + attempt)], now_ms)
+        run.cut(now_ms, everything=True)
+    assert run.ledger.applied == 650 + len(times) + 3
+
+
+def test_a_sealed_window_stays_sealed_where_corrections_are_made_longer() -> None:
+    """Its events are late, its ids are gone, and no record of it goes out again."""
+    run = Run(config_of((30, 60, 300), 10_000, 30_000))
+    run.apply([Event("m", START_MS + i, event_id=f"e{i}") for i in range(100)])
+    run.apply([Event("m", START_MS + 120_000)])
+    run.cut(everything=True)
+    told = len(run.metrics)
+    run.config = config_of((30, 60, 300), 10_000, 600_000)
+    run.restart()
+    run.apply([Event("m", START_MS + 5, event_id="e5"), Event("m", START_MS + 6, event_id="new")])
+    run.cut(everything=True)
+    assert [letter.reason for letter in run.rejected] == ["late", "late"]
+    assert [(r.window, r.total_requests) for r in run.metrics[told:]] == []
+    assert last_of_each(run.metrics)["m", "300s", START_MS // 300_000 * 300_000].total_requests == 101
+    run.apply([Event("m", START_MS + 119_000)])
+    assert run.ledger.late == 2, "what was not sealed yet takes corrections for as long as the new setting says"
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_larger_window_restored_from_sealed_sums_alone_is_published_as_without_a_restart(restart: bool) -> None:
+    hour = 3_600_000
+    begin = START_MS // hour * hour
+    now_ms = NOW_MS + 10**9
+    run = Run(CoreConfig())
+    run.apply([Event("m", begin - 2 * hour)], now_ms)
+    run.cut(now_ms)
+    run.apply([Event("m", begin + 60_000), Event("clock", begin + hour + 5_000)], now_ms)
+    run.cut(now_ms + 1_000)
+    if restart:
+        run.restart()
+    run.cut(now_ms + 2_000, everything=True)
+    found = {key[1] for key in last_of_each(run.metrics) if key[0] == "m" and key[2] == begin}
+    assert "1h" in found
+
+
 def test_the_place_of_an_expired_module_is_used_again_after_a_restart() -> None:
     run = Run(replace(config_of((1,), 0, 0), limits=Limits(module_expiry_ms=1_000)))
     run.apply([Event("old", START_MS), Event("stays", START_MS)])

@@ -193,3 +193,14 @@ def test_a_module_that_is_new_in_a_batch_that_seals_windows_keeps_its_name() -> 
 def last_status(records: Sequence[ModuleMetrics], key: Key) -> str:
     """The status of the newest record of a key."""
     return [record.status for record in records if key_of(record) == key][-1]
+
+
+def test_a_window_that_opened_before_the_registry_grew_is_closed_like_any_other() -> None:
+    run = Run(config_of((1, 2), 5_000, 60_000))
+    run.apply([Event("first", START_MS)])
+    run.apply([Event(f"m{number}", START_MS + 3_000) for number in range(100)])
+    run.apply([Event("first", START_MS + 20_000)])
+    run.cut(everything=True)
+    finals = finals_of(run.metrics)
+    assert len(finals) == 2 * 101
+    assert finals["first", "1s", START_MS].total_requests == 1

@@ -47,6 +47,13 @@ def fences(text: str) -> list[str]:
     return re.findall(r"^```\w*\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
+def test_every_test_that_the_page_of_faults_names_is_there() -> None:
+    named = re.findall(r"`((?:unit|integration|property)/test_\w+\.py)(?:::(test_\w+))?`", text_of("field-faults.md"))
+    assert len(named) > 50
+    sources = {file: (ROOT / "tests" / file).read_text("utf-8") for file, _ in named}
+    assert [(file, test) for file, test in named if test and f"def {test}(" not in sources[file]] == []
+
+
 def mentioned_commands(text: str) -> Iterator[list[str]]:
     """The words of each `modpulse ...` in code spans and blocks, global options left out."""
     spans = CODE.findall(re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL))

@@ -3,8 +3,10 @@
 import random
 from itertools import pairwise
 
+import pytest
+
 from schemas.metrics import ModuleMetrics
-from tests.property.kit import NOW_MS, START_MS, Event, Run, by_key, config_of, last_of_each
+from tests.property.kit import NOW_MS, START_MS, Event, Run, batch_of, by_key, config_of, last_of_each
 
 EVERY_MS = 5_000
 
@@ -217,3 +219,18 @@ def test_bytes_buffered_are_counted_until_the_cut() -> None:
     run.cut()
     assert run.core.buffered_bytes == 0
     assert run.core.open_windows > 0
+
+
+@pytest.mark.parametrize("kind", ["garbage", "future", "foreign"])
+def test_records_that_are_no_events_of_this_partition_end_no_silence(kind: str) -> None:
+    """So a partition that gets nothing else becomes idle, and the system aggregate does not wait for it."""
+    run = Run(config_of((1,), 0, 0), partitions=2)
+    event = Event("m", NOW_MS + 10**9 if kind == "future" else START_MS)
+    value, key = (b"garbage" if kind == "garbage" else event.value), (b"x" if kind == "foreign" else b"m")
+    run.core.apply(batch_of([value], [key]), NOW_MS)
+    heard = [run.core.heard_ms]
+    run.apply([Event("m", START_MS)], NOW_MS + 5)
+    heard.append(run.core.heard_ms)
+    run.core.apply(batch_of([value], [key], first=2), NOW_MS + 9)
+    heard.append(run.core.heard_ms)
+    assert heard == [None, NOW_MS + 5, NOW_MS + 5]

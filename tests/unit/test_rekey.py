@@ -191,3 +191,52 @@ def test_alerts_move_with_their_modules_and_keep_their_revisions() -> None:
     new[1].cut(everything=True)
     said = [(e.key, e.revision) for e in new[1].emitted if e.key in raised]
     assert dict(reversed(said)) == {key: revision + 1 for key, revision in raised.items()}
+
+
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize("fallen", [False, True])
+def test_a_silent_module_stays_silent_where_it_goes_and_a_regular_one_is_missed_there(
+    fallen: bool, restart: bool
+) -> None:
+    run = Run(CONFIG)
+    run.apply([Event(mover(), START_MS + second * 1_000) for second in range(3)])
+    run.apply([Event("x", START_MS + (5_000 if fallen else 4_000))])
+    new = grown([run], 2)
+    if restart:
+        new[1].restart()
+    assert new[1].core.modules.silent == int(fallen)
+    new[1].core.idle_until(START_MS + 9_000, NOW_MS)
+    assert new[1].core.modules.silent == 1
+    new[1].apply([Event(mover(), START_MS + 9_000)])
+    assert new[1].core.modules.silent == 0
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_hundreds_of_modules_in_windows_of_every_width_find_their_homes(restart: bool) -> None:
+    """Windows that opened before the registry grew have fewer columns than those after."""
+    run = Run(CONFIG)
+    events = [
+        Event(f"m{n}", START_MS + n * 20, float(n), n % 7 > 0, f"{n}", memory=n if n % 2 else None) for n in range(300)
+    ]
+    for low in range(0, 300, 50):
+        run.apply(events[low : low + 50])
+    if restart:
+        run.cut()
+        run.restart()
+    new = grown([run], 3)
+    for task in new:
+        assert {default_home(module, 3) for module in task.core.modules.codes if module != "__other__"} == {
+            task.partition
+        }
+        if restart:
+            task.restart()
+    again = Event("m299", events[-1].time, 5.0, event_id="again", memory=7)
+    home = new[default_home("m299", 3)]
+    home.apply([events[-1], again])
+    home.cut(everything=True)
+    steady = Run(CONFIG)
+    steady.apply([*events, events[-1], again])
+    steady.cut(everything=True)
+    found = last_of_each([record for task in (run, *new) for record in task.metrics])
+    assert found == last_of_each(steady.metrics)
+    assert sum(task.core.modules.tracked for task in new) == 300

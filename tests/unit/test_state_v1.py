@@ -17,6 +17,7 @@ from pipeline.config import Limits
 from pipeline.ingest.batch import NoHeaders, RecordBatch
 from pipeline.module_core import ModuleCore
 from pipeline.outputs import Cut, Emitted
+from pipeline.rekey import align, rekey
 from pipeline.system.core import SystemCore
 from pipeline.task_core import TaskCore
 from schemas.state import POSITION_KEY, Ledger, pack_position, unpack_position
@@ -193,3 +194,33 @@ def test_a_build_of_version_1_reads_the_version_of_todays_position_and_so_refuse
     for core in tasks.tasks:
         value = pack_position(core.cut(MAKE.NOW_MS).position)
         assert msgspec.json.decode(value, type=PositionV1).v == 2
+
+
+HOMES = {"auth": 1, "mail": 1, "__other__": 1}
+
+
+def home(module_id: str, partitions: int) -> int:
+    """Two partitions as the golden state has them; a third one takes the modules of the second."""
+    return HOMES.get(module_id, 0) * (partitions - 1)
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_ids_that_version_1_stored_are_known_where_their_modules_go_when_partitions_are_added(restart: bool) -> None:
+    old = Tasks().restored().cores
+    align(old, MAKE.NOW_MS)
+    for core in old:
+        core.cut(MAKE.NOW_MS, everything=True)
+    new = [ModuleCore(MAKE.CONFIG, RULES, partition=number, partitions=3) for number in range(3)]
+    rekey(old, new, home)
+    moved = new[2]
+    assert set(moved.modules.codes) == {"__other__", "auth", "mail"}
+    if restart:
+        log: dict[bytes, bytes] = {}
+        MAKE.keep(log, moved.cut(MAKE.NOW_MS))
+        moved = ModuleCore(MAKE.CONFIG, RULES, partition=2, partitions=3)
+        moved.restore(log)
+    for batch in MAKE.batches(
+        [MAKE.event(2, "auth", 399, event_id="a59"), MAKE.event(2, "auth", 399, event_id="new")], 2, {}
+    ):
+        moved.apply(batch, MAKE.NOW_MS)
+    assert (moved.ledgers["events"].duplicate, moved.ledgers["events"].applied) == (1, 1)
