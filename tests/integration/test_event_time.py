@@ -255,11 +255,11 @@ def test_a_partition_of_unusable_records_does_not_hold_the_system_back(make_flee
     home = module_on(0, 2)
     with fleet.follow(fleet.settings.topics.system_metrics) as reader:
 
-        def finals_of_the_system() -> list[Json]:
+        def finals_of_the_system(said: list[Json]) -> list[Json]:
             fleet.publish([row(home, wall_ms()), Row(b"x", b"{", partition=1)])
-            return [record.json for record in reader.to_the_end() if record.json["status"] == "final"]
+            return [one for one in said if one["status"] == "final"]
 
-        found = until(finals_of_the_system, "a final of the system")
+        found = reader.until_json(finals_of_the_system, "a final of the system")
     assert found[0]["module_count"] == 1
     assert worker.terminate() == 0
     assert fleet.ledgers()["input"]["invalid"] > 1
