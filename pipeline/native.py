@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 LIBRARY = Path(__file__).with_name("libmodpulse_native.so")
-ABI = 4
+ABI = 5
 RECORD_FIELDS = 8
 PLAIN, SUCCESS, HAS_ID, KEY_DIFFERS = 1, 2, 4, 8
 _FAULTS = {
@@ -24,8 +24,13 @@ _FAULTS = {
     -5: "offsets do not rise from 0 on",
 }
 _TOO_MANY_HEADERS = -4
+# What a record has at most in front of its tail: its size, attributes, and differences of time and offset.
+FRAME_BYTES = 12
+# The names and numbers of the headers that say where a record came in, and the sizes in front of all parts, at most.
+_TRACE_BYTES = 160
 
 I8 = NDArray[np.int64]
+Bytes = NDArray[np.uint8]
 Codes = NDArray[np.uint32]
 # Ids by slot (0: free), and the code of the pane of each.
 IdSlots = tuple[NDArray[np.uint64], Codes]
@@ -101,7 +106,11 @@ class Native:
         self._insert.argtypes = (pointer, pointer, size, pointer, pointer, size)
         self._move = held.modpulse_ids_move
         self._move.argtypes = (pointer, pointer, size, pointer, pointer, size)
-        for function in (self._look_up, self._insert, self._move):
+        self._pack = held.modpulse_pack
+        self._pack.argtypes = (pointer, size, size, pointer, pointer, size, pointer, size, pointer, pointer, size)
+        self._frame = held.modpulse_frame
+        self._frame.argtypes = (pointer, size, pointer, size, pointer, size)
+        for function in (self._look_up, self._insert, self._move, self._pack, self._frame):
             function.restype = ctypes.c_int64
 
     def records(self, data: memoryview | bytes, base: int, count: int, most_headers: int) -> I8:
@@ -189,6 +198,49 @@ class Native:
     def move_ids(self, old: IdSlots, new: IdSlots) -> None:
         """Put everything of a table into another one that has room for it."""
         _check(self._move(*_slots_of(old), *_slots_of(new)))
+
+    def pack(self, data: bytes, columns: I8, home: bytes, place: bytes) -> tuple[Bytes, I8]:
+        """Encode records for another partition (`pipeline.ingest.packed` says how).
+
+        Args:
+            data: what the positions are in.
+            columns: shape (7, n): value, value size, key, key size, headers (-1: none), offset, timestamp.
+            home: the key that the records get.
+            place: the topic and partition they came from, with the slash before the offset.
+
+        Returns:
+            The tails, one after the other, and the size of each.
+
+        Raises:
+            RuntimeError: a position lies outside the data; a bug.
+        """
+        columns = np.ascontiguousarray(columns, np.int64)
+        count = columns.shape[1]
+        sizes = np.empty(count, np.int64)
+        # Mostly enough: headers of the sender's own are not counted. Where it is not, the second call knows.
+        room = int(np.maximum(columns[1], 0).sum() + np.maximum(columns[3], 0).sum())
+        room += count * (len(home) + len(place) + _TRACE_BYTES)
+        while True:
+            tails = np.empty(room, np.uint8)
+            wanted = sizes.ctypes.data, tails.ctypes.data, room
+            found = _check(
+                self._pack(data, len(data), count, columns.ctypes.data, home, len(home), place, len(place), *wanted)
+            )
+            if found <= room:
+                return tails[:found], sizes
+            room = found
+
+    def frame(self, tails: bytes, sizes: I8) -> bytes:
+        """What `pack` gave as the records of one batch: offsets count up, all timestamps are that of the batch.
+
+        Raises:
+            RuntimeError: the sizes are not those of the tails; a bug.
+        """
+        sizes = np.ascontiguousarray(sizes, np.int64)
+        records = np.empty(len(tails) + FRAME_BYTES * sizes.size, np.uint8)
+        room = records.ctypes.data, records.size
+        found = _check(self._frame(tails, len(tails), sizes.ctypes.data, sizes.size, *room))
+        return records[:found].tobytes()
 
 
 def _slots_of(table: IdSlots) -> tuple[int, int, int]:

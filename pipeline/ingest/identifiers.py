@@ -17,6 +17,8 @@ _MODULE_SEED = 1
 
 def id_fault(module_id: str) -> str | None:
     """Why this module id must be refused, or None. Length is the schema's business."""
+    if module_id.isprintable():  # neither a control nor a mark of format is
+        return None
     for character in module_id:
         if unicodedata.category(character) == "Cc":
             return f"module_id holds the control character U+{ord(character):04X}"

@@ -20,6 +20,7 @@ from pipeline.config import CoreConfig
 from pipeline.ingest.batch import RecordBatch, join_slices
 from pipeline.ingest.columns import parse_timestamp
 from pipeline.ingest.decode import CONFLUENT_FRAME_BYTES, CONFLUENT_MAGIC, DECODE_ERRORS
+from pipeline.ingest.packed import each_forwarded
 from pipeline.ingest.plain import PlainScanner
 from pipeline.native import HAS_ID, KEY_DIFFERS, PLAIN, SUCCESS, Native, PlainEvents, load_native
 from schemas.errors import PoisonRecord
@@ -201,7 +202,9 @@ def test_numbers_are_read_to_the_bit(number: float, notation: int) -> None:
 def everything(run: Run) -> list[object]:
     """All a core wrote, in order."""
     boxes = [cut.outbox for cut in run.cuts]
-    return [(box.emitted, box.rejected, box.forwarded, cut.state) for box, cut in zip(boxes, run.cuts, strict=True)]
+    return [
+        (box.emitted, box.rejected, each_forwarded(box), cut.state) for box, cut in zip(boxes, run.cuts, strict=True)
+    ]
 
 
 @pytest.mark.usefixtures("native")

@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from pipeline.ingest.hop import trace
+from pipeline.ingest.packed import each_forwarded
 from pipeline.outputs import Cut, Forwarded, Header, Outbox, RawName, Rejected, WholeBatch, headers_bytes
 from schemas.state import Ledger, Position
 from tests.unit.test_record_batch import parsed, wire_batch
@@ -178,9 +179,9 @@ def test_a_record_the_repartition_topic_does_not_take_is_a_dead_letter_as_if_it_
     position = Position(
         sizes={}, relative_error=0.01, partitions=1, offsets={}, stream_ms=None, ledger={"events": replace(ledger)}
     )
-    cut = Cut(Outbox(forwarded=records), [], [], position)
+    cut = Cut(Outbox(forwarded=[*records]), [], [], position)
     written = without_forwarded(cut, 5_000)
-    assert [record.value for record in written.outbox.forwarded] == [b"v" * 10]
+    assert [record.value for record in each_forwarded(written.outbox)] == [b"v" * 10]
     assert [(r.reason, r.topic, r.partition, r.offset, r.timestamp_ms, r.key) for r in written.outbox.rejected] == [
         ("too_large", "events", 3, 2, 1_700, b"other"),
         ("too_large", "events", 3, 3, 1_700, b"shop"),

@@ -1,0 +1,67 @@
+"""Modules over the limit, by their different ids: decided once for each id of a batch, never for each event."""
+
+import numpy as np
+
+from pipeline.ingest.homes import Homes
+from pipeline.ingest.identifiers import U8, hash_module, hash_module_version_1, id_fault
+from pipeline.ingest.modules import OTHER_CODE, Modules
+from pipeline.native import PlainEvents
+from pipeline.sketch.mapping import I8
+
+# Instead of a code: the id is new here and needs a decision, or its events go to the owner of `__other__`.
+UNKNOWN = -1
+SENT_ON = -2
+
+
+class Overflow:
+    """Says which code the events of an id have, while the registry is as it is now."""
+
+    def __init__(self, modules: Modules, homes: Homes) -> None:
+        """Of one task."""
+        self._modules = modules
+        self._homes = homes
+
+    def codes(self, found: PlainEvents) -> tuple[I8, I8]:
+        """The codes of the different ids of a batch.
+
+        While the registry is full no event of a batch can get a place in it. So the events of a new id count under
+        `__other__`, if the id is fit to be one and lives here.
+
+        Returns:
+            By token: code, `SENT_ON` or `UNKNOWN`. And the tokens of the ids that were turned away.
+        """
+        known = self._modules.keys
+        codes = np.array([known.get(module_id, UNKNOWN) for module_id in found.modules], np.int64)
+        if not self._modules.full:
+            return codes, _NONE
+        turned = np.array(
+            [t for t in np.flatnonzero(codes == UNKNOWN).tolist() if self._fit(found.modules[t])], np.int64
+        )
+        codes[turned] = SENT_ON if self._homes.other_elsewhere else OTHER_CODE
+        return codes, turned
+
+    def _fit(self, module_id: bytes) -> bool:
+        text = module_id.decode()
+        return id_fault(text) is None and not self._homes.elsewhere(text)
+
+    def note(self, found: PlainEvents, turned: I8, rows: I8) -> None:
+        """Note the newest id turned away; `rows` are the events that are not refused, rising."""
+        if not turned.size or not rows.size:
+            return
+        is_turned = np.zeros(len(found.modules), np.bool_)
+        is_turned[turned] = True
+        tokens = found.tokens[rows]
+        away = np.flatnonzero(is_turned[tokens])
+        if away.size:
+            self._modules.newest_overflow = found.modules[int(tokens[away[-1]])].decode()
+
+
+def own_hashes(found: PlainEvents, tokens: I8, *, version_1: bool = False) -> U8:
+    """The hashes of ids that have no code of their own, by event."""
+    hashed = hash_module_version_1 if version_1 else hash_module
+    different, places = np.unique(tokens, return_inverse=True)
+    names = [found.modules[token].decode() for token in different.tolist()]
+    return np.array(list(map(hashed, names)), np.uint64)[places]
+
+
+_NONE: I8 = np.empty(0, np.int64)
