@@ -26,8 +26,8 @@ _FAULTS = {
 _TOO_MANY_HEADERS = -4
 # What a record has at most in front of its tail: its size, attributes, and differences of time and offset.
 FRAME_BYTES = 12
-# The names and numbers of the headers that say where a record came in, and the sizes in front of all parts, at most.
-_TRACE_BYTES = 160
+# The names of the headers that say where a record came in, and as a rule the sizes in front of all its parts.
+_TRACE_BYTES = 72 + 16
 
 I8 = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
@@ -109,7 +109,7 @@ class Native:
         self._pack = held.modpulse_pack
         self._pack.argtypes = (pointer, size, size, pointer, pointer, size, pointer, size, pointer, pointer, size)
         self._frame = held.modpulse_frame
-        self._frame.argtypes = (pointer, size, pointer, size, pointer, size)
+        self._frame.argtypes = (pointer, size, pointer, size, ctypes.c_int64, pointer, size)
         for function in (self._look_up, self._insert, self._move, self._pack, self._frame):
             function.restype = ctypes.c_int64
 
@@ -199,7 +199,7 @@ class Native:
         """Put everything of a table into another one that has room for it."""
         _check(self._move(*_slots_of(old), *_slots_of(new)))
 
-    def pack(self, data: bytes, columns: I8, home: bytes, place: bytes) -> tuple[Bytes, I8]:
+    def pack(self, data: bytes, columns: I8, home: bytes, place: bytes, header_bytes: int = 0) -> tuple[Bytes, I8]:
         """Encode records for another partition (`pipeline.ingest.packed` says how).
 
         Args:
@@ -207,6 +207,7 @@ class Native:
             columns: shape (7, n): value, value size, key, key size, headers (-1: none), offset, timestamp.
             home: the key that the records get.
             place: the topic and partition they came from, with the slash before the offset.
+            header_bytes: what their own headers have together, about.
 
         Returns:
             The tails, one after the other, and the size of each.
@@ -217,9 +218,10 @@ class Native:
         columns = np.ascontiguousarray(columns, np.int64)
         count = columns.shape[1]
         sizes = np.empty(count, np.int64)
-        # Mostly enough: headers of the sender's own are not counted. Where it is not, the second call knows.
-        room = int(np.maximum(columns[1], 0).sum() + np.maximum(columns[3], 0).sum())
-        room += count * (len(home) + len(place) + _TRACE_BYTES)
+        # Nearly always enough, and hardly more. Where it is not, the second call knows.
+        digits = sum(len(str(int(column.max()))) for column in columns[5:]) if count else 0
+        room = int(np.maximum(columns[[1, 3]], 0).sum()) + header_bytes
+        room += count * (len(home) + len(place) + digits + _TRACE_BYTES)
         while True:
             tails = np.empty(room, np.uint8)
             wanted = sizes.ctypes.data, tails.ctypes.data, room
@@ -230,17 +232,26 @@ class Native:
                 return tails[:found], sizes
             room = found
 
-    def frame(self, tails: bytes, sizes: I8) -> bytes:
-        """What `pack` gave as the records of one batch: offsets count up, all timestamps are that of the batch.
+    def frame(self, tails: Bytes, sizes: I8, first: int, records: Bytes) -> int:
+        """Write what `pack` gave as records of one batch: all timestamps are that of the batch.
+
+        Args:
+            tails: one after the other.
+            sizes: of each.
+            first: the offset of the first one in its batch.
+            records: where to write; `FRAME_BYTES` more than the tails are enough for each.
+
+        Returns:
+            How many bytes were written.
 
         Raises:
-            RuntimeError: the sizes are not those of the tails; a bug.
+            RuntimeError: the sizes are not those of the tails, or there is not room enough; a bug.
         """
-        sizes = np.ascontiguousarray(sizes, np.int64)
-        records = np.empty(len(tails) + FRAME_BYTES * sizes.size, np.uint8)
+        tails, sizes = np.ascontiguousarray(tails, np.uint8), np.ascontiguousarray(sizes, np.int64)
+        if records.dtype != np.uint8 or not records.flags.c_contiguous:
+            raise ValueError("records are not written here")
         room = records.ctypes.data, records.size
-        found = _check(self._frame(tails, len(tails), sizes.ctypes.data, sizes.size, *room))
-        return records[:found].tobytes()
+        return _check(self._frame(tails.ctypes.data, tails.size, sizes.ctypes.data, sizes.size, first, *room))
 
 
 def _slots_of(table: IdSlots) -> tuple[int, int, int]:

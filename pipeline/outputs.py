@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Self
 
-from pipeline.native import I8
+from pipeline.native import I8, Bytes
 from schemas.state import Ledger, Position
 
 Role = Literal["module_metrics", "system_metrics", "module_alerts", "health_status"]
@@ -103,7 +103,7 @@ class PackedRecords:
     """
 
     home: str
-    tails: bytes
+    tails: Bytes
     sizes: I8
 
     def __len__(self) -> int:
@@ -112,7 +112,7 @@ class PackedRecords:
     @property
     def held_bytes(self) -> int:
         """What they cost until they are written: with them there are the batches that are made of them."""
-        return 2 * len(self.tails) + PACKED_BYTES * len(self)
+        return 2 * self.tails.size + PACKED_BYTES * len(self)
 
     def part(self, low: int, high: int) -> "PackedRecords":
         """Records [low, high)."""
@@ -140,8 +140,8 @@ class Partial(NamedTuple):
 
 # What a record costs besides its key and value until it is written: its object, headers of ours, and its encoded copy.
 RECORD_BYTES = 600
-# What a packed record costs besides its tails: their sizes, and what stands in front of it in its batch.
-PACKED_BYTES = 24
+# What a packed record costs besides its tails: their sizes, room that was not used, and what stands in front of it in its batch.
+PACKED_BYTES = 40
 # What one of its own headers costs besides name and value: three objects and a place in two lists.
 HEADER_BYTES = 200
 

@@ -80,7 +80,7 @@ def batches_of(records: Iterable[Record], most_bytes: int, *, codec: int = NONE)
             yield batch
             batch = None
         if raw:
-            yield EncodedBatch(framed(tail_of(*record), 0), 1, codec)
+            yield EncodedBatch.of(framed(tail_of(*record), 0), 1, codec)
         else:
             batch = BatchBuilder(most_bytes, codec, is_transactional=1)
             _append(batch, record)
@@ -98,19 +98,24 @@ def _append(batch: BatchBuilder, record: Record) -> bool:
 class EncodedBatch:
     """A batch of records that are encoded already; the methods are those of aiokafka's builder."""
 
-    def __init__(self, records: bytes, count: int, codec: int = NONE) -> None:
+    def __init__(self, data: bytearray, count: int, codec: int = NONE) -> None:
         """Close it at once.
 
         Args:
-            records: of format v2, offsets counting up from 0 and timestamps being that of the batch.
-            count: how many.
-            codec: `NONE` or `LZ4`.
+            data: room for the head, and records of format v2 with offsets that count up from 0 and the timestamp of the batch.
+            count: how many records.
+            codec: what they are compressed with.
         """
-        self._records = lz4_encode(records) if codec == LZ4 else records
+        self._data = data
         self._count = count
         self._attributes = _TRANSACTIONAL | codec
         self._stamp = time.time_ns() // 1_000_000
         self._producer = (-1, -1, -1)
+
+    @classmethod
+    def of(cls, records: bytes, count: int, codec: int = NONE) -> "EncodedBatch":
+        """A batch of these records, compressed here: with `NONE` or `LZ4`."""
+        return cls(bytearray(BATCH_HEAD_BYTES) + (lz4_encode(records) if codec == LZ4 else records), count, codec)
 
     def record_count(self) -> int:
         """How many records."""
@@ -118,7 +123,7 @@ class EncodedBatch:
 
     def size(self) -> int:
         """Bytes, as it is sent."""
-        return BATCH_HEAD_BYTES + len(self._records)
+        return len(self._data)
 
     def closed(self) -> bool:
         """Nothing can be added."""
@@ -130,10 +135,9 @@ class EncodedBatch:
     def _set_producer_state(self, producer_id: int, producer_epoch: int, base_sequence: int) -> None:
         self._producer = (producer_id, producer_epoch, base_sequence)
 
-    def _build(self) -> bytes:
-        last = self._count - 1
-        rest = (
-            _REST.pack(self._attributes, last, self._stamp, self._stamp, *self._producer, self._count) + self._records
-        )
-        length = _HEAD.size - _LENGTH_OF + len(rest)
-        return _HEAD.pack(0, length, -1, _MAGIC, calc_crc32c(rest)) + rest
+    def _build(self) -> bytearray:
+        last, stamp = self._count - 1, self._stamp
+        _REST.pack_into(self._data, _HEAD.size, self._attributes, last, stamp, stamp, *self._producer, self._count)
+        crc = calc_crc32c(memoryview(self._data)[_HEAD.size :])
+        _HEAD.pack_into(self._data, 0, 0, len(self._data) - _LENGTH_OF, -1, _MAGIC, crc)
+        return self._data

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from pipeline.native import FRAME_BYTES, I8, load_native
+from pipeline.native import FRAME_BYTES, I8, Bytes, load_native
 from pipeline.outputs import PackedRecords
 from pipeline.record_wire import framed
 from topology.outgoing import BATCH_HEAD_BYTES, EncodedBatch
@@ -17,27 +17,23 @@ def packed_batches(entries: Sequence[PackedRecords], most_bytes: int) -> Iterato
         entries: in order.
         most_bytes: of a batch.
     """
-    tails: list[memoryview] = []
-    sizes: list[I8] = []
+    taken: list[PackedRecords] = []
     held = BATCH_HEAD_BYTES
     for entry in entries:
-        ends = np.concatenate(([0], np.cumsum(entry.sizes)))
-        view, low = memoryview(entry.tails), 0
-        framed_ends = ends + FRAME_BYTES * np.arange(ends.size)
+        ends = np.concatenate(([0], np.cumsum(entry.sizes + FRAME_BYTES)))
+        low = 0
         while low < len(entry):
-            room = int(framed_ends[low]) + most_bytes - held
-            high = int(np.searchsorted(framed_ends, room, side="right")) - 1
-            if high <= low and tails:
-                yield _batch(tails, sizes)
-                tails, sizes, held = [], [], BATCH_HEAD_BYTES
+            high = int(np.searchsorted(ends, int(ends[low]) + most_bytes - held, side="right")) - 1
+            if high <= low and taken:
+                yield _batch(taken, held)
+                taken, held = [], BATCH_HEAD_BYTES
                 continue
             high = max(high, low + 1)
-            tails.append(view[int(ends[low]) : int(ends[high])])
-            sizes.append(entry.sizes[low:high])
-            held += int(framed_ends[high] - framed_ends[low])
+            taken.append(entry.part(low, high))
+            held += int(ends[high] - ends[low])
             low = high
-    if tails:
-        yield _batch(tails, sizes)
+    if taken:
+        yield _batch(taken, held)
 
 
 def most_bytes_alone(entry: PackedRecords) -> I8:
@@ -45,15 +41,24 @@ def most_bytes_alone(entry: PackedRecords) -> I8:
     return entry.sizes + (BATCH_HEAD_BYTES + FRAME_BYTES)
 
 
-def _batch(tails: Sequence[memoryview], sizes: Sequence[I8]) -> EncodedBatch:
-    joined, all_sizes = b"".join(tails), np.concatenate(sizes)
+def _batch(parts: Sequence[PackedRecords], most_bytes: int) -> EncodedBatch:
+    data = bytearray(most_bytes)
+    records = np.frombuffer(data, np.uint8)
     native = load_native()
-    records = frame_in_python(joined, all_sizes) if native is None else native.frame(joined, all_sizes)
-    return EncodedBatch(records, all_sizes.size)
+    frame = frame_in_python if native is None else native.frame
+    at, count = BATCH_HEAD_BYTES, 0
+    for part in parts:
+        at += frame(part.tails, part.sizes, count, records[at:])
+        count += len(part)
+    del records
+    del data[at:]
+    return EncodedBatch(data, count)
 
 
-def frame_in_python(tails: bytes, sizes: I8) -> bytes:
+def frame_in_python(tails: Bytes, sizes: I8, first: int, records: Bytes) -> int:
     """What `Native.frame` does."""
     ends = np.cumsum(sizes).tolist()
-    places = zip([0, *ends], ends, strict=False)
-    return b"".join([framed(tails[low:high], index) for index, (low, high) in enumerate(places)])
+    places = enumerate(zip([0, *ends], ends, strict=False), first)
+    framed_tails = b"".join([framed(tails[low:high].tobytes(), offset) for offset, (low, high) in places])
+    records[: len(framed_tails)] = np.frombuffer(framed_tails, np.uint8)
+    return len(framed_tails)

@@ -69,20 +69,20 @@ pub fn pack(
     Some(at)
 }
 
-/// Write tails as the records of a batch, whose offsets count up and whose timestamps are all that of the batch.
+/// Write tails as records of a batch, whose offsets count up from `first` and whose timestamps are all that of the batch.
 ///
 /// Answers how many bytes were written. None: the sizes are not those of the tails, or there is not room enough.
-pub fn frame(tails: &[u8], sizes: &[i64], records: &mut [u8]) -> Option<usize> {
+pub fn frame(tails: &[u8], sizes: &[i64], first: i64, records: &mut [u8]) -> Option<usize> {
     let (mut from, mut to) = (0_usize, 0_usize);
     let mut head = Vec::with_capacity(32);
     let mut delta = Vec::with_capacity(16);
-    for (row, size) in sizes.iter().enumerate() {
+    for (offset, size) in (first..).zip(sizes) {
         let size = usize::try_from(*size).ok()?;
         let tail = tails.get(from..from.checked_add(size)?)?;
         from += size;
         head.clear();
         delta.clear();
-        varint(&mut delta, row as i64);
+        varint(&mut delta, offset);
         varint(&mut head, (2 + delta.len() + size) as i64);
         head.extend_from_slice(&[0, 0]); // no attributes, no difference in time
         head.extend_from_slice(&delta);
@@ -194,10 +194,12 @@ mod tests {
     #[test]
     fn tails_become_records_with_offsets_that_count_up() {
         let mut records = [9; 20];
-        assert_eq!(frame(b"abc", &[1, 2], &mut records), Some(11));
+        assert_eq!(frame(b"abc", &[1, 2], 0, &mut records), Some(11));
         assert_eq!(&records[..11], b"\x08\0\0\0a\x0a\0\0\x02bc");
-        assert_eq!(frame(b"abc", &[1, 1], &mut records), None);
-        assert_eq!(frame(b"abc", &[1, 3], &mut records), None);
-        assert_eq!(frame(b"abc", &[1, 2], &mut records[..9]), None);
+        assert_eq!(frame(b"a", &[1], 64, &mut records), Some(6));
+        assert_eq!(&records[..6], b"\x0a\0\0\x80\x01a");
+        assert_eq!(frame(b"abc", &[1, 1], 0, &mut records), None);
+        assert_eq!(frame(b"abc", &[1, 3], 0, &mut records), None);
+        assert_eq!(frame(b"abc", &[1, 2], 0, &mut records[..9]), None);
     }
 }

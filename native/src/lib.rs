@@ -243,8 +243,8 @@ pub unsafe extern "C" fn modpulse_pack(
         .map_or(PANICKED, |packed| packed.map_or(-1, |size| size as i64))
 }
 
-/// Make records of a batch from what `modpulse_pack` gave; answers how many bytes were written, -1 where the sizes do not fit,
-/// or `PANICKED`.
+/// Make records of a batch, from offset `first` on, of what `modpulse_pack` gave; answers how many bytes were written, -1 where the
+/// sizes do not fit, or `PANICKED`.
 ///
 /// # Safety
 /// `tails` holds `size` bytes; `sizes` has `count` values, `records` room for `room` bytes.
@@ -254,11 +254,12 @@ pub unsafe extern "C" fn modpulse_frame(
     size: usize,
     sizes: *const i64,
     count: usize,
+    first: i64,
     records: *mut u8,
     room: usize,
 ) -> i64 {
     // SAFETY: promised by the caller.
     let (tails, sizes, records) = unsafe { (view(tails, size), view(sizes, count), view_mut(records, room)) };
-    catch_unwind(AssertUnwindSafe(|| forward::frame(tails, sizes, records)))
+    catch_unwind(AssertUnwindSafe(|| forward::frame(tails, sizes, first, records)))
         .map_or(PANICKED, |written| written.map_or(-1, |size| size as i64))
 }

@@ -18,7 +18,7 @@ from pipeline.ingest.homes import Homes
 from pipeline.ingest.hop import Place, first_place, first_timestamp, original_key, own_headers, trace
 from pipeline.ingest.identifiers import hash_module, hash_module_version_1, hash_texts, id_fault, mix_ids
 from pipeline.ingest.modules import OTHER, OTHER_CODE, OTHER_KEY, Modules
-from pipeline.ingest.packed import offsets_at, pack, weave
+from pipeline.ingest.packed import offset_of, offsets_at, pack, weave
 from pipeline.ingest.plain import PlainReader, PlainScanner
 from pipeline.native import PLAIN
 from pipeline.outputs import Forwarded, Outbox, Rejected
@@ -184,7 +184,8 @@ class Ingest:
         if None in codes:
             self._refuse_ids(rows, rejects)
         self._check_labels(rows, rejects)
-        forwarded = self._forward_foreign(batch, rows, outbox)
+        before = len(outbox.forwarded)
+        foreign = forwarded = self._forward_foreign(batch, rows, outbox)
         times = self._times(rows, rejects)
         limit = now_ms + self._config.windows.max_future_ms
         if times.size and int(times.max()) > limit:
@@ -193,6 +194,8 @@ class Ingest:
             here = self._register(batch, rows, outbox)
             forwarded += len(times) - len(here)
             times = times[here]
+            if 0 < foreign < forwarded:  # those of one module may be of both kinds
+                outbox.forwarded[before:] = sorted(outbox.forwarded[before:], key=offset_of)
         if OTHER_CODE in rows.codes:
             self._modules.overflowed += rows.codes.count(OTHER_CODE)
         rejects.sort(key=lambda reject: reject[0])

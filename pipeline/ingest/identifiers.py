@@ -35,6 +35,13 @@ def hash_module(module_id: str) -> int:
     return xxhash.xxh3_64_intdigest(module_id.encode(), _MODULE_SEED)
 
 
+def hash_modules(module_ids: Sequence[bytes], *, version_1: bool = False) -> U8:
+    """The hashes of many module ids, of today or of version 1."""
+    seed = 0 if version_1 else _MODULE_SEED
+    digests = b"".join([xxhash.xxh3_64_digest(module_id, seed) for module_id in module_ids])
+    return np.frombuffer(digests, ">u8").astype(np.uint64)
+
+
 def hash_module_version_1(module_id: str) -> int:
     """The hash of a module id in segments of version 1, where it was that of an event id."""
     return xxhash.xxh3_64_intdigest(module_id.encode())

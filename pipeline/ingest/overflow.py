@@ -3,7 +3,7 @@
 import numpy as np
 
 from pipeline.ingest.homes import Homes
-from pipeline.ingest.identifiers import U8, hash_module, hash_module_version_1, id_fault
+from pipeline.ingest.identifiers import U8, hash_modules, id_fault
 from pipeline.ingest.modules import OTHER_CODE, Modules
 from pipeline.native import PlainEvents
 from pipeline.sketch.mapping import I8
@@ -34,11 +34,15 @@ class Overflow:
         codes = np.array([known.get(module_id, UNKNOWN) for module_id in found.modules], np.int64)
         if not self._modules.full:
             return codes, _NONE
-        turned = np.array(
-            [t for t in np.flatnonzero(codes == UNKNOWN).tolist() if self._fit(found.modules[t])], np.int64
-        )
+        turned = np.flatnonzero(codes == UNKNOWN)
+        if turned.size and not self._all_fit(found, turned):
+            turned = turned[[self._fit(found.modules[token]) for token in turned.tolist()]]
         codes[turned] = SENT_ON if self._homes.other_elsewhere else OTHER_CODE
         return codes, turned
+
+    def _all_fit(self, found: PlainEvents, new: I8) -> bool:
+        """Whether that can be said of all of them at once."""
+        return not self._homes.checked and b"".join([found.modules[t] for t in new.tolist()]).decode().isprintable()
 
     def _fit(self, module_id: bytes) -> bool:
         text = module_id.decode()
@@ -58,10 +62,12 @@ class Overflow:
 
 def own_hashes(found: PlainEvents, tokens: I8, *, version_1: bool = False) -> U8:
     """The hashes of ids that have no code of their own, by event."""
-    hashed = hash_module_version_1 if version_1 else hash_module
-    different, places = np.unique(tokens, return_inverse=True)
-    names = [found.modules[token].decode() for token in different.tolist()]
-    return np.array(list(map(hashed, names)), np.uint64)[places]
+    wanted = np.zeros(len(found.modules), np.bool_)
+    wanted[tokens] = True
+    different = np.flatnonzero(wanted)
+    hashes = np.zeros(len(found.modules), np.uint64)
+    hashes[different] = hash_modules([found.modules[token] for token in different.tolist()], version_1=version_1)
+    return hashes[tokens]
 
 
 _NONE: I8 = np.empty(0, np.int64)

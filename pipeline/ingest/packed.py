@@ -28,21 +28,22 @@ def pack(native: Native, batch: RecordBatch, rows: I8, home: str) -> PackedRecor
     stamps = batch.timestamps
     times = stamps.column[rows] if isinstance(stamps, ColumnTimestamps) else [stamps[row] for row in rows.tolist()]
     columns = np.array([*placed, offsets_at(batch, rows), times], np.int64)
-    tails, sizes = native.pack(data, columns, home.encode(), f"{batch.topic}/{batch.partition}/".encode())
-    return PackedRecords(home, tails.tobytes(), sizes)
+    own = 0 if batch.sizes is None else int((batch.sizes[rows] - np.maximum(columns[[1, 3]], 0).sum(axis=0)).sum())
+    place = f"{batch.topic}/{batch.partition}/".encode()
+    return PackedRecords(home, *native.pack(data, columns, home.encode(), place, own))
 
 
 def pack_one(record: Forwarded) -> PackedRecords:
     """One record, encoded here."""
     tail = tail_of(record.module_id.encode(), record.value, record.headers)
-    return PackedRecords(record.module_id, tail, np.array([len(tail)], np.int64))
+    return PackedRecords(record.module_id, np.frombuffer(tail, np.uint8), np.array([len(tail)], np.int64))
 
 
 def unpack(packed: PackedRecords) -> Iterator[Forwarded]:
     """The same records, one by one."""
     at = 0
     for size in packed.sizes.tolist():
-        reader = FieldReader(packed.tails[at : at + size])
+        reader = FieldReader(packed.tails[at : at + size].tobytes())
         at += size
         reader.field()  # the home
         value, headers = reader.field() or b"", reader.headers()
@@ -60,24 +61,28 @@ def weave(outbox: Outbox, since: int, packed: PackedRecords, offsets: I8) -> Non
     """Put records among those that went one by one from the same batch, in the order of offsets.
 
     Args:
-        outbox: whose entries from `since` on are of that batch.
+        outbox: its entries from `since` on are of that batch, in the order of offsets.
         since: see above.
         packed: the records.
         offsets: theirs.
     """
     singles = outbox.forwarded[since:]
+    places = np.searchsorted(offsets, [offset_of(single) for single in singles]).tolist()
     woven: list[Forwarded | PackedRecords] = []
-    low = 0
-    for single in singles:
-        assert isinstance(single, Forwarded)
-        place = first_place(single.headers)
-        assert place is not None, "what the core forwards says where it came in"
-        high = int(np.searchsorted(offsets, place.offset))
+    for low, high, single in zip([0, *places], places, singles, strict=False):
         woven += [packed.part(low, high), single] if high > low else [single]
-        low = high
-    woven += [packed.part(low, len(packed))] if low < len(packed) else []
+    last = places[-1] if places else 0
+    woven += [packed.part(last, len(packed))] if last < len(packed) else []
     outbox.forwarded[since:] = woven
     outbox.size_bytes += packed.held_bytes
+
+
+def offset_of(single: Forwarded | PackedRecords) -> int:
+    """Where a record that went by itself came in."""
+    assert isinstance(single, Forwarded)
+    place = first_place(single.headers)
+    assert place is not None, "what the core forwards says where it came in"
+    return place.offset
 
 
 def offsets_at(batch: RecordBatch, rows: I8 | slice) -> I8:

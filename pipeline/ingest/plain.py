@@ -102,7 +102,7 @@ class PlainReader:
 
     def _codes(self, batch: RecordBatch, found: PlainEvents, usable: NDArray[np.bool_]) -> I8:
         """The code of each event that has its module's id as its key; `SENT_ON`, or `UNKNOWN` where others must decide."""
-        if not found.modules:
+        if not usable.any():
             return np.full(usable.size, UNKNOWN, np.int64)
         by_token, turned = self._overflow.codes(found)
         if turned.size:

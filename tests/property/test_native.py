@@ -3,7 +3,6 @@
 import json
 import math
 import random
-import shutil
 from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
@@ -29,7 +28,6 @@ from tests.poison import AT_MS, GOOD_ODDITIES, POISON, GoodOddity, PoisonKind, r
 from tests.property.kit import NOW_MS, Event, Run, batch_of, fixed, split
 from tests.property.streams import configs, cut_places, streams
 
-CARGO = shutil.which("cargo") or (Path.home() / ".cargo/bin/cargo").exists()
 _decode = msgspec.json.Decoder(ModuleLogEvent).decode
 KEYS = (
     "module_id",
@@ -52,16 +50,6 @@ LITERALS = (
     '"' + "m" * 200 + '"', '"' + "m" * 201 + '"', '"' + "i" * 129 + '"',
 )  # fmt: skip
 SPACES = ("", "", "", " ", "\n", "\t\r ", "\x0b", "\xa0")
-
-
-@pytest.fixture(scope="module")
-def native() -> Native:
-    found = load_native()
-    if found is None:
-        if CARGO:
-            pytest.fail("cargo is here, but the compiled part was not built: run `make env`", pytrace=False)
-        pytest.skip("no Rust on this machine: nothing to compare")
-    return found
 
 
 def scan(values: Sequence[bytes | None], keys: Sequence[bytes | None]) -> PlainEvents:
