@@ -67,44 +67,41 @@ def _name(raw: bytes) -> str:
         return RawName(raw)
 
 
-def put_varint(body: bytearray, number: int) -> None:
-    """Write a zigzag number of at most 64 bits."""
+def varint(number: int) -> bytes:
+    """A zigzag number of at most 64 bits."""
     value = (number << 1) ^ (number >> 63)
+    if value < len(_SMALL):
+        return _SMALL[value]
+    body = bytearray()
     while value > 0x7F:
         body.append(value & 0x7F | 0x80)
         value >>= 7
     body.append(value)
+    return bytes(body)
 
 
-def put_field(body: bytearray, field: bytes | None) -> None:
-    """Write a nullable field."""
-    put_varint(body, -1 if field is None else len(field))
-    body += field or b""
+_SMALL = [bytes((value,)) for value in range(0x80)]
 
 
-def header_bytes(headers: Sequence[Header]) -> bytearray:
+def header_bytes(headers: Sequence[Header]) -> bytes:
     """Headers, with their number in front."""
-    body = bytearray()
-    put_varint(body, len(headers))
+    parts = [varint(len(headers))]
     for name, value in headers:
-        put_field(body, name_bytes(name))
-        put_field(body, value)
-    return body
+        parts += _field(name_bytes(name))
+        parts += _field(value)
+    return b"".join(parts)
 
 
 def tail_of(key: bytes | None, value: bytes | None, headers: Sequence[Header]) -> bytes:
     """A record without what depends on its place in a batch."""
-    body = bytearray()
-    put_field(body, key)
-    put_field(body, value)
-    return bytes(body + header_bytes(headers))
+    return b"".join((*_field(key), *_field(value), header_bytes(headers)))
 
 
 def framed(tail: bytes, offset_delta: int) -> bytes:
     """A record with the timestamp of its batch, at a place in the batch."""
-    body = bytearray(b"\0\0")
-    put_varint(body, offset_delta)
-    body += tail
-    size = bytearray()
-    put_varint(size, len(body))
-    return bytes(size + body)
+    delta = varint(offset_delta)
+    return b"".join((varint(2 + len(delta) + len(tail)), b"\0\0", delta, tail))
+
+
+def _field(field: bytes | None) -> tuple[bytes, bytes]:
+    return (varint(len(field)), field) if field is not None else (varint(-1), b"")

@@ -21,22 +21,28 @@ class Overflow:
         self._modules = modules
         self._homes = homes
 
-    def codes(self, found: PlainEvents) -> tuple[I8, I8]:
+    def codes(self, found: PlainEvents, rows: I8, *, all_known: bool) -> tuple[I8, I8]:
         """The codes of the different ids of a batch.
 
-        While the registry is full no event of a batch can get a place in it. So the events of a new id count under
-        `__other__`, if the id is fit to be one and lives here.
+        The first new ids get what places there are, and no event of the batch makes another one free. So the events of all later
+        ids count under `__other__`, if the id is fit to be one and lives here.
+
+        Args:
+            found: the batch.
+            rows: the events that are not refused or foreign, rising.
+            all_known: no other record of the batch can bring a module.
 
         Returns:
-            By token: code, `SENT_ON` or `UNKNOWN`. And the tokens of the ids that were turned away.
+            By token: code, `SENT_ON` or `UNKNOWN`. And the tokens of the ids that are turned away.
         """
-        known = self._modules.keys
+        known, room = self._modules.keys, self._modules.room
         codes = np.array([known.get(module_id, UNKNOWN) for module_id in found.modules], np.int64)
-        if not self._modules.full:
+        new = np.flatnonzero(codes == UNKNOWN)
+        if new.size <= room or (room and not all_known):
             return codes, _NONE
-        turned = np.flatnonzero(codes == UNKNOWN)
-        if turned.size and not self._all_fit(found, turned):
-            turned = turned[[self._fit(found.modules[token]) for token in turned.tolist()]]
+        if not self._all_fit(found, new):
+            new = new[[self._fit(found.modules[token]) for token in new.tolist()]]
+        turned = new[np.argsort(_first_rows(found, rows)[new], kind="stable")[room:]] if room else new
         codes[turned] = SENT_ON if self._homes.other_elsewhere else OTHER_CODE
         return codes, turned
 
@@ -58,6 +64,14 @@ class Overflow:
         away = np.flatnonzero(is_turned[tokens])
         if away.size:
             self._modules.newest_overflow = found.modules[int(tokens[away[-1]])].decode()
+
+
+def _first_rows(found: PlainEvents, rows: I8) -> I8:
+    """By token, the first of some rows that has it; behind all rows where none has."""
+    first = np.full(len(found.modules), found.tokens.size, np.int64)
+    backwards = rows[::-1]
+    first[found.tokens[backwards]] = backwards  # the last one assigned stays
+    return first
 
 
 def own_hashes(found: PlainEvents, tokens: I8, *, version_1: bool = False) -> U8:

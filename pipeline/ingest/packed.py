@@ -104,6 +104,6 @@ def _placed(batch: RecordBatch, rows: I8) -> tuple[bytes, list[I8]]:
             return keys.buffer, [*spans, headers.places[rows]]
     some = rows.tolist()
     columns: list[Sequence[bytes | None]] = [[values[row] for row in some], [keys[row] for row in some]]
-    columns.append([bytes(header_bytes(headers[row])) for row in some])
+    columns.append([header_bytes(headers[row]) for row in some])
     value, key, header = join_slices(*columns)
     return value.buffer, [value.starts, value.sizes, key.starts, key.sizes, header.starts]

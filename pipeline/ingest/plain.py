@@ -104,9 +104,13 @@ class PlainReader:
         """The code of each event that has its module's id as its key; `SENT_ON`, or `UNKNOWN` where others must decide."""
         if not usable.any():
             return np.full(usable.size, UNKNOWN, np.int64)
-        by_token, turned = self._overflow.codes(found)
+        rows = np.flatnonzero(usable)
+        # A forwarded record may bring a module under a key of its own; what is foreign here is sent on, whatever its module.
+        told = PLAIN | KEY_DIFFERS if batch.forwarded else PLAIN
+        all_known = bool((found.flags & told == PLAIN).all())
+        by_token, turned = self._overflow.codes(found, rows, all_known=all_known)
         if turned.size:
-            self._overflow.note(found, turned, np.flatnonzero(usable))
+            self._overflow.note(found, turned, rows)
             if batch.forwarded:  # what is said of their first hop must stay true
                 by_token[by_token == SENT_ON] = UNKNOWN
         # What a row that is not plain says means nothing; `mode` keeps its index within bounds.

@@ -162,7 +162,7 @@ def test_packed_records_are_those_that_go_one_by_one_to_the_byte(
     offsets, stamps = sorted(row[3] for row in rows), [row[4] for row in rows]
     batch = RecordBatch("a/b", 7, offsets, stamps, keys, values, headers)
     if placed:
-        value, key, header = join_slices(values, keys, [bytes(header_bytes(one)) for one in headers])
+        value, key, header = join_slices(values, keys, [header_bytes(one) for one in headers])
         batch = RecordBatch("a/b", 7, offsets, stamps, key, value, PlacedHeaders(value.buffer, header.starts))
     chosen = np.array(sorted(rng.sample(range(len(rows)), rng.randrange(1, len(rows) + 1))), np.int64)
     packed = pack(native, batch, chosen, "__other__")
