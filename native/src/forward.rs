@@ -39,7 +39,7 @@ pub fn pack(
 ) -> Option<usize> {
     let mut at = 0;
     let mut tail = Vec::with_capacity(1024);
-    for row in 0..sizes.len() {
+    for (row, size) in sizes.iter_mut().enumerate() {
         tail.clear();
         let value = part(bytes, rows.values[row], rows.value_sizes[row])?;
         let key = part(bytes, rows.keys[row], rows.key_sizes[row])?;
@@ -60,7 +60,7 @@ pub fn pack(
             put(&mut tail, Some(KEY));
             put(&mut tail, key);
         }
-        sizes[row] = tail.len() as i64;
+        *size = tail.len() as i64;
         if let Some(room) = tails.get_mut(at..at + tail.len()) {
             room.copy_from_slice(&tail);
         }
