@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 LIBRARY = Path(__file__).with_name("libmodpulse_native.so")
-ABI = 4
+ABI = 5
 RECORD_FIELDS = 8
 PLAIN, SUCCESS, HAS_ID, KEY_DIFFERS = 1, 2, 4, 8
 _FAULTS = {
@@ -24,8 +24,13 @@ _FAULTS = {
     -5: "offsets do not rise from 0 on",
 }
 _TOO_MANY_HEADERS = -4
+# What a record has at most in front of its tail: its size, attributes, and differences of time and offset.
+FRAME_BYTES = 12
+# The names of the headers that say where a record came in, and as a rule the sizes in front of all its parts.
+_TRACE_BYTES = 72 + 16
 
 I8 = NDArray[np.int64]
+Bytes = NDArray[np.uint8]
 Codes = NDArray[np.uint32]
 # Ids by slot (0: free), and the code of the pane of each.
 IdSlots = tuple[NDArray[np.uint64], Codes]
@@ -101,7 +106,11 @@ class Native:
         self._insert.argtypes = (pointer, pointer, size, pointer, pointer, size)
         self._move = held.modpulse_ids_move
         self._move.argtypes = (pointer, pointer, size, pointer, pointer, size)
-        for function in (self._look_up, self._insert, self._move):
+        self._pack = held.modpulse_pack
+        self._pack.argtypes = (pointer, size, size, pointer, pointer, size, pointer, size, pointer, pointer, size)
+        self._frame = held.modpulse_frame
+        self._frame.argtypes = (pointer, size, pointer, size, ctypes.c_int64, pointer, size)
+        for function in (self._look_up, self._insert, self._move, self._pack, self._frame):
             function.restype = ctypes.c_int64
 
     def records(self, data: memoryview | bytes, base: int, count: int, most_headers: int) -> I8:
@@ -189,6 +198,60 @@ class Native:
     def move_ids(self, old: IdSlots, new: IdSlots) -> None:
         """Put everything of a table into another one that has room for it."""
         _check(self._move(*_slots_of(old), *_slots_of(new)))
+
+    def pack(self, data: bytes, columns: I8, home: bytes, place: bytes, header_bytes: int = 0) -> tuple[Bytes, I8]:
+        """Encode records for another partition (`pipeline.ingest.packed` says how).
+
+        Args:
+            data: what the positions are in.
+            columns: shape (7, n): value, value size, key, key size, headers (-1: none), offset, timestamp.
+            home: the key that the records get.
+            place: the topic and partition they came from, with the slash before the offset.
+            header_bytes: what their own headers have together, about.
+
+        Returns:
+            The tails, one after the other, and the size of each.
+
+        Raises:
+            RuntimeError: a position lies outside the data; a bug.
+        """
+        columns = np.ascontiguousarray(columns, np.int64)
+        count = columns.shape[1]
+        sizes = np.empty(count, np.int64)
+        # Nearly always enough, and hardly more. Where it is not, the second call knows.
+        digits = sum(len(str(int(column.max()))) for column in columns[5:]) if count else 0
+        room = int(np.maximum(columns[[1, 3]], 0).sum()) + header_bytes
+        room += count * (len(home) + len(place) + digits + _TRACE_BYTES)
+        while True:
+            tails = np.empty(room, np.uint8)
+            wanted = sizes.ctypes.data, tails.ctypes.data, room
+            found = _check(
+                self._pack(data, len(data), count, columns.ctypes.data, home, len(home), place, len(place), *wanted)
+            )
+            if found <= room:
+                return tails[:found], sizes
+            room = found
+
+    def frame(self, tails: Bytes, sizes: I8, first: int, records: Bytes) -> int:
+        """Write what `pack` gave as records of one batch: all timestamps are that of the batch.
+
+        Args:
+            tails: one after the other.
+            sizes: of each.
+            first: the offset of the first one in its batch.
+            records: where to write; `FRAME_BYTES` more than the tails are enough for each.
+
+        Returns:
+            How many bytes were written.
+
+        Raises:
+            RuntimeError: the sizes are not those of the tails, or there is not room enough; a bug.
+        """
+        tails, sizes = np.ascontiguousarray(tails, np.uint8), np.ascontiguousarray(sizes, np.int64)
+        if records.dtype != np.uint8 or not records.flags.c_contiguous:
+            raise ValueError("records are not written here")
+        room = records.ctypes.data, records.size
+        return _check(self._frame(tails.ctypes.data, tails.size, sizes.ctypes.data, sizes.size, first, *room))
 
 
 def _slots_of(table: IdSlots) -> tuple[int, int, int]:

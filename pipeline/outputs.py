@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Self
 
+from pipeline.native import I8, Bytes
 from schemas.state import Ledger, Position
 
 Role = Literal["module_metrics", "system_metrics", "module_alerts", "health_status"]
@@ -91,6 +92,38 @@ class Forwarded(NamedTuple):
     headers: tuple[Header, ...]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class PackedRecords:
+    """Many input records on their way to one partition, encoded already; `pipeline.ingest.packed` makes them and reads them.
+
+    Attributes:
+        home: their key.
+        tails: one after the other, what each record has behind its place in a batch: key, value, headers.
+        sizes: of the tails, bytes.
+    """
+
+    home: str
+    tails: Bytes
+    sizes: I8
+
+    def __len__(self) -> int:
+        return self.sizes.size
+
+    @property
+    def held_bytes(self) -> int:
+        """What they cost until they are written: with them there are the batches that are made of them."""
+        return 2 * self.tails.size + PACKED_BYTES * len(self)
+
+    def part(self, low: int, high: int) -> "PackedRecords":
+        """Records [low, high)."""
+        if (low, high) == (0, len(self)):
+            return self
+        begin = int(self.sizes[:low].sum())
+        return PackedRecords(
+            self.home, self.tails[begin : begin + int(self.sizes[low:high].sum())], self.sizes[low:high].copy()
+        )
+
+
 class StateRecord(NamedTuple):
     """One changelog record; a value of None is a tombstone."""
 
@@ -107,6 +140,8 @@ class Partial(NamedTuple):
 
 # What a record costs besides its key and value until it is written: its object, headers of ours, and its encoded copy.
 RECORD_BYTES = 600
+# What a packed record costs besides its tails: their sizes, room that was not used, and what stands in front of it in its batch.
+PACKED_BYTES = 40
 # What one of its own headers costs besides name and value: three objects and a place in two lists.
 HEADER_BYTES = 200
 
@@ -117,7 +152,7 @@ class Outbox:
 
     emitted: list[Emitted] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
-    forwarded: list[Forwarded] = field(default_factory=list)
+    forwarded: list[Forwarded | PackedRecords] = field(default_factory=list)
     size_bytes: int = 0
 
     def emit(self, record: Emitted) -> None:
@@ -154,7 +189,8 @@ class Cut:
     def records(self) -> int:
         """How many records the transaction carries."""
         box = self.outbox
-        return len(box.emitted) + len(box.rejected) + len(box.forwarded) + len(self.partials) + len(self.state) + 1
+        sent_on = sum(len(one) if isinstance(one, PackedRecords) else 1 for one in box.forwarded)
+        return len(box.emitted) + len(box.rejected) + sent_on + len(self.partials) + len(self.state) + 1
 
 
 def total_ledger(ledgers: dict[str, Ledger]) -> Ledger:

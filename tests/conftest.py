@@ -2,11 +2,14 @@
 
 import contextlib
 import logging
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from pipeline.native import Native, load_native
 from schemas.errors import ModpulseError
 from tests.profiles import SAME
 from topology.devbroker import Broker, dev_broker
@@ -38,6 +41,9 @@ def level_of_client_log() -> Iterator[None]:
     client.setLevel(level)
 
 
+CARGO = shutil.which("cargo") or (Path.home() / ".cargo/bin/cargo").exists()
+
+
 @pytest.fixture(scope="module", params=["native", "python"])
 def both_ways(request: pytest.FixtureRequest) -> Iterator[None]:
     """Once with the compiled part (where it was built) and once without: the Python path stays complete."""
@@ -45,3 +51,14 @@ def both_ways(request: pytest.FixtureRequest) -> Iterator[None]:
         if request.param == "python":
             patch.setattr("pipeline.ingest.plain.load_native", lambda: None)
         yield
+
+
+@pytest.fixture(scope="module")
+def native() -> Native:
+    """The compiled part."""
+    found = load_native()
+    if found is None:
+        if CARGO:
+            pytest.fail("cargo is here, but the compiled part was not built: run `make env`", pytrace=False)
+        pytest.skip("no Rust on this machine: nothing to compare")
+    return found

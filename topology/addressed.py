@@ -1,13 +1,15 @@
 """Which records of a cut go to which topic and partition."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import NamedTuple
 
-from pipeline.outputs import Cut, Emitted, Header, Role
+from pipeline.ingest.packed import pack_one
+from pipeline.outputs import Cut, Emitted, Forwarded, Header, PackedRecords, Role
 from schemas.state import POSITION_KEY, pack_position
-from topology.outgoing import Record
+from topology.outgoing import Builder, Record, batches_of
+from topology.packed_batches import packed_batches
 from topology.partitioner import partition_of
 from topology.settings import Settings
 
@@ -18,6 +20,22 @@ class Parcel(NamedTuple):
     topic: str
     partition: int
     records: Iterable[Record]
+
+    def batches(self, most_bytes: int) -> Iterator[Builder]:
+        """Closed batches of at most so many bytes."""
+        return batches_of(self.records, most_bytes)
+
+
+class PackedParcel(NamedTuple):
+    """Encoded records for one partition of a topic, in order."""
+
+    topic: str
+    partition: int
+    records: Sequence[PackedRecords]
+
+    def batches(self, most_bytes: int) -> Iterator[Builder]:
+        """Closed batches of at most so many bytes."""
+        return packed_batches(self.records, most_bytes)
 
 
 @lru_cache(maxsize=4_096)
@@ -62,14 +80,21 @@ class Addresses:
         for role, emitted in by_role.items():
             yield Parcel(self._topics[role], partition, self._emitted(role, emitted))
 
-    def forwarded(self, cut: Cut, partitions: int) -> Iterator[Parcel]:
+    def forwarded(self, cut: Cut, partitions: int) -> Iterator[Parcel | PackedParcel]:
         """Events on their way to the partition of their module, of so many."""
-        by_partition: dict[int, list[Record]] = {}
-        for record in cut.outbox.forwarded:
-            key = record.module_id.encode()
-            by_partition.setdefault(partition_of(key, partitions), []).append(Record(key, record.value, record.headers))
-        for partition, records in by_partition.items():
-            yield Parcel(self.repartition, partition, records)
+        by_partition: dict[int, list[Forwarded | PackedRecords]] = {}
+        for one in cut.outbox.forwarded:
+            home = one.home if isinstance(one, PackedRecords) else one.module_id
+            by_partition.setdefault(partition_of(home.encode(), partitions), []).append(one)
+        for partition, found in by_partition.items():
+            singles = [one for one in found if not isinstance(one, PackedRecords)]
+            if len(singles) == len(found):
+                records = [Record(one.module_id.encode(), one.value, one.headers) for one in singles]
+                yield Parcel(self.repartition, partition, records)
+            else:
+                # In one order and in full batches, so those that went one by one are encoded here, too.
+                packed = [one if isinstance(one, PackedRecords) else pack_one(one) for one in found]
+                yield PackedParcel(self.repartition, partition, packed)
 
     def state(self, cut: Cut, partition: int, changelog: str) -> Iterator[Parcel]:
         """What the system task is told, and what the next owner restores; the position comes last."""

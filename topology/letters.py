@@ -9,14 +9,18 @@
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 
+import numpy as np
 from msgspec.structs import replace
 
 from pipeline.ingest.hop import first_place, original_key, own_headers
-from pipeline.outputs import Cut, Forwarded, Header, Rejected, headers_bytes
+from pipeline.ingest.packed import unpack
+from pipeline.outputs import Cut, Forwarded, Header, PackedRecords, Rejected, headers_bytes
 from schemas.state import Ledger
 from topology.outgoing import HEADER_BYTES, Record, size_of_headers
+from topology.packed_batches import most_bytes_alone
 
 ERROR_HEADERS = "modpulse.errors."
 # Other clients read no more than 100,000 headers of a record, and nothing of one that has more. A record of the default
@@ -68,19 +72,33 @@ def unforwarded(record: Forwarded, message: str) -> Rejected:
 
 def without_forwarded(cut: Cut, size_bytes: int) -> Cut:
     """The cut with dead letters for the forwarded records that are as large as one the repartition topic did not take."""
-    kept: list[Forwarded] = []
+    kept: list[Forwarded | PackedRecords] = []
     refused: list[Rejected] = []
-    for record in cut.outbox.forwarded:
-        if Record(record.module_id.encode(), record.value, record.headers).most_bytes < size_bytes:
-            kept.append(record)
-        else:
-            refused.append(unforwarded(record, f"the repartition topic takes no record of {size_bytes} bytes"))
+    for one in cut.outbox.forwarded:
+        for part, fits in _by_size(one, size_bytes):
+            if fits:
+                kept.append(part)
+            else:
+                records = unpack(part) if isinstance(part, PackedRecords) else (part,)
+                message = f"the repartition topic takes no record of {size_bytes} bytes"
+                refused += [unforwarded(record, message) for record in records]
     ledgers = {topic: replace(ledger) for topic, ledger in cut.position.ledger.items()}
-    for one in refused:
-        ledgers[one.topic].forwarded -= 1
-        ledgers[one.topic].invalid += 1
+    for reject in refused:
+        ledgers[reject.topic].forwarded -= 1
+        ledgers[reject.topic].invalid += 1
     outbox = dataclasses.replace(cut.outbox, forwarded=kept, rejected=[*cut.outbox.rejected, *refused])
     return dataclasses.replace(cut, outbox=outbox, position=replace(cut.position, ledger=ledgers))
+
+
+def _by_size(one: Forwarded | PackedRecords, size_bytes: int) -> Iterator[tuple[Forwarded | PackedRecords, bool]]:
+    """What was forwarded, in order, divided into what is smaller and what is not."""
+    if isinstance(one, Forwarded):
+        yield one, Record(one.module_id.encode(), one.value, one.headers).most_bytes < size_bytes
+        return
+    fits = most_bytes_alone(one) < size_bytes
+    cuts = [0, *(np.flatnonzero(np.diff(fits)) + 1).tolist(), len(one)]
+    for low, high in pairwise(cuts):
+        yield one.part(low, high), bool(fits[low])
 
 
 def adopt(ledgers: Mapping[str, Ledger], cut: Cut, written: Cut) -> None:

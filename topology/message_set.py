@@ -15,9 +15,10 @@ from aiokafka.errors import CorruptRecordException
 
 from pipeline.native import I8, RECORD_FIELDS, Native
 from pipeline.outputs import WholeBatch
+from pipeline.record_wire import NO_HEADERS
 from schemas.errors import PoisonRecord
 from topology.decompress import LZ4, decompressed
-from topology.record_rows import NO_HEADERS, ROW_BYTES, RecordRows
+from topology.record_rows import ROW_BYTES, RecordRows
 from topology.refused_batches import RefusedBatch
 
 # Offset, size of what follows, checksum, magic, attributes; then, in v1, a timestamp; then key and value behind their sizes.

@@ -11,9 +11,10 @@ from typing import NamedTuple, Protocol
 
 from aiokafka.codec import lz4_encode
 from aiokafka.producer.message_accumulator import BatchBuilder
-from aiokafka.record.util import calc_crc32c, encode_varint
+from aiokafka.record.util import calc_crc32c
 
 from pipeline.outputs import Header, RawName, name_bytes
+from pipeline.record_wire import framed, tail_of
 from topology.decompress import LZ4, NONE
 
 # A Kafka batch is written and read whole; broker and topics take 1 MiB by default.
@@ -26,6 +27,8 @@ HEADER_BYTES = 10
 _HEAD, _REST = struct.Struct(">qiibI"), struct.Struct(">hiqqqhii")
 _MAGIC, _TRANSACTIONAL = 2, 0x10
 _LENGTH_OF = 12
+# What a batch has besides its records.
+BATCH_HEAD_BYTES = _HEAD.size + _REST.size
 
 
 class Record(NamedTuple):
@@ -77,7 +80,7 @@ def batches_of(records: Iterable[Record], most_bytes: int, *, codec: int = NONE)
             yield batch
             batch = None
         if raw:
-            yield RawBatch(record, codec)
+            yield EncodedBatch.of(framed(tail_of(*record), 0), 1, codec)
         else:
             batch = BatchBuilder(most_bytes, codec, is_transactional=1)
             _append(batch, record)
@@ -92,22 +95,35 @@ def _append(batch: BatchBuilder, record: Record) -> bool:
     return batch.append(key=key, value=value, headers=list(headers), timestamp=None) is not None
 
 
-class RawBatch:
-    """One record in a batch of its own, header names as the bytes they are; the methods are those of aiokafka's builder."""
+class EncodedBatch:
+    """A batch of records that are encoded already; the methods are those of aiokafka's builder."""
 
-    def __init__(self, record: Record, codec: int) -> None:
-        self._record = lz4_encode(_encoded(record)) if codec == LZ4 else _encoded(record)
+    def __init__(self, data: bytearray, count: int, codec: int = NONE) -> None:
+        """Close it at once.
+
+        Args:
+            data: room for the head, and records of format v2 with offsets that count up from 0 and the timestamp of the batch.
+            count: how many records.
+            codec: what they are compressed with.
+        """
+        self._data = data
+        self._count = count
         self._attributes = _TRANSACTIONAL | codec
         self._stamp = time.time_ns() // 1_000_000
         self._producer = (-1, -1, -1)
 
+    @classmethod
+    def of(cls, records: bytes, count: int, codec: int = NONE) -> "EncodedBatch":
+        """A batch of these records, compressed here: with `NONE` or `LZ4`."""
+        return cls(bytearray(BATCH_HEAD_BYTES) + (lz4_encode(records) if codec == LZ4 else records), count, codec)
+
     def record_count(self) -> int:
-        """One."""
-        return 1
+        """How many records."""
+        return self._count
 
     def size(self) -> int:
         """Bytes, as it is sent."""
-        return _HEAD.size + _REST.size + len(self._record)
+        return len(self._data)
 
     def closed(self) -> bool:
         """Nothing can be added."""
@@ -119,26 +135,9 @@ class RawBatch:
     def _set_producer_state(self, producer_id: int, producer_epoch: int, base_sequence: int) -> None:
         self._producer = (producer_id, producer_epoch, base_sequence)
 
-    def _build(self) -> bytes:
-        rest = _REST.pack(self._attributes, 0, self._stamp, self._stamp, *self._producer, 1) + self._record
-        length = _HEAD.size - _LENGTH_OF + len(rest)
-        return _HEAD.pack(0, length, -1, _MAGIC, calc_crc32c(rest)) + rest
-
-
-def _encoded(record: Record) -> bytes:
-    """A record of format v2, offset and timestamp being those of its batch."""
-    body = bytearray(b"\0\0\0")
-    for field in (record.key, record.value):
-        _put(body, field)
-    encode_varint(len(record.headers), body.append)
-    for name, value in record.headers:
-        _put(body, name_bytes(name))
-        _put(body, value)
-    size = bytearray()
-    encode_varint(len(body), size.append)
-    return bytes(size + body)
-
-
-def _put(body: bytearray, field: bytes | None) -> None:
-    encode_varint(-1 if field is None else len(field), body.append)
-    body += field or b""
+    def _build(self) -> bytearray:
+        last, stamp = self._count - 1, self._stamp
+        _REST.pack_into(self._data, _HEAD.size, self._attributes, last, stamp, stamp, *self._producer, self._count)
+        crc = calc_crc32c(memoryview(self._data)[_HEAD.size :])
+        _HEAD.pack_into(self._data, 0, 0, len(self._data) - _LENGTH_OF, -1, _MAGIC, crc)
+        return self._data

@@ -4,16 +4,15 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from pipeline.ingest.batch import Slices
+from pipeline.ingest.batch import ColumnTimestamps, Slices
 from pipeline.native import I8, RECORD_FIELDS
-from pipeline.outputs import Header, RawName, WholeBatch
+from pipeline.outputs import WholeBatch
+from pipeline.record_wire import NO_HEADERS, PlacedHeaders
 
 # The row of a record, and what every header is charged as well.
 ROW_BYTES = 8 * RECORD_FIELDS
 # What a record takes at most besides its row and what `SIZE` counts: the numbers in front of its parts.
 _NUMBERS_BYTES = 36
-# Where the headers of a record stand whose format knows none.
-NO_HEADERS = -1
 OFFSET, TIMESTAMP, KEY, KEY_SIZE, VALUE, VALUE_SIZE, HEADERS, SIZE = range(RECORD_FIELDS)
 
 
@@ -103,14 +102,14 @@ class RecordRows:
         return Slices(self.data, self.rows[VALUE], self.rows[VALUE_SIZE])
 
     @property
-    def timestamps(self) -> "_Timestamps":
+    def timestamps(self) -> ColumnTimestamps:
         """Record timestamps (ms) by index."""
-        return _Timestamps(self.rows)
+        return ColumnTimestamps(self.rows[TIMESTAMP])
 
     @property
-    def headers(self) -> "_Headers":
+    def headers(self) -> PlacedHeaders:
         """Record headers by index."""
-        return _Headers(self.data, self.rows)
+        return PlacedHeaders(self.data, self.rows[HEADERS])
 
     @property
     def sizes(self) -> I8:
@@ -147,56 +146,3 @@ def cuts(rows: I8, most_records: int, most_bytes: int) -> Iterator[tuple[int, in
         high = max(low + 1, min(low + most_records, fits))
         yield low, high
         low = high
-
-
-class _Timestamps:
-    def __init__(self, rows: I8) -> None:
-        self._rows = rows
-
-    def __getitem__(self, index: int, /) -> int:
-        return int(self._rows[TIMESTAMP, index])
-
-
-class _Headers:
-    def __init__(self, data: bytes, rows: I8) -> None:
-        self._data = data
-        self._rows = rows
-
-    def __getitem__(self, index: int, /) -> tuple[Header, ...]:
-        place = int(self._rows[HEADERS, index])
-        if place == NO_HEADERS:
-            return ()
-        reader = _Reader(self._data, place)
-        return tuple((_name(reader.field() or b""), reader.field()) for _ in range(reader.varint()))
-
-
-def _name(raw: bytes) -> str:
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:  # it must not stop a worker
-        return RawName(raw)
-
-
-class _Reader:
-    """A position in the bytes of a record whose parts are known to be right."""
-
-    def __init__(self, data: bytes, at: int) -> None:
-        self._data = data
-        self._at = at
-
-    def varint(self) -> int:
-        """A zigzag number."""
-        value = shift = 0
-        while True:
-            octet = self._data[self._at]
-            self._at += 1
-            value |= (octet & 0x7F) << shift
-            shift += 7
-            if octet < 0x80:
-                return (value >> 1) ^ -(value & 1)
-
-    def field(self) -> bytes | None:
-        """A nullable field."""
-        size, start = self.varint(), self._at
-        self._at += max(size, 0)
-        return None if size < 0 else self._data[start : self._at]

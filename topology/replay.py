@@ -10,6 +10,7 @@ from typing import NamedTuple
 from pipeline.alerts.rules import Rule
 from pipeline.config import CoreConfig
 from pipeline.ingest.batch import NoHeaders, RecordBatch
+from pipeline.ingest.packed import each_forwarded
 from pipeline.module_core import ModuleCore
 from pipeline.outputs import Cut, Forwarded
 from topology.event_key import key_of, partition_for
@@ -133,7 +134,7 @@ def _cut(part: _Partition, parts: Sequence[_Partition], now_ms: int) -> Step:
     """Cut one core and hand on what it forwarded, as the repartition topic does after a flush."""
     cut = part.core.cut(now_ms)
     by_partition: dict[int, list[Forwarded]] = {}
-    for record in cut.outbox.forwarded:
+    for record in each_forwarded(cut.outbox):
         by_partition.setdefault(partition_of(record.module_id.encode(), len(parts)), []).append(record)
     for number, records in by_partition.items():
         parts[number].apply()

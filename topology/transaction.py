@@ -10,10 +10,10 @@ from aiokafka.errors import InvalidProducerEpoch, InvalidProducerIdMapping, Kafk
 
 from pipeline.outputs import Cut, Rejected
 from schemas.errors import ConfigError, TaskFenced
-from topology.addressed import Addresses, Parcel
+from topology.addressed import Addresses, PackedParcel, Parcel
 from topology.attempt import Attempt, Sent
 from topology.letters import letter, without_forwarded
-from topology.outgoing import MAX_BATCH_BYTES, batches_of, size_of_headers
+from topology.outgoing import MAX_BATCH_BYTES, size_of_headers
 from topology.settings import Settings
 from topology.topic_limits import TopicLimits
 
@@ -149,7 +149,7 @@ class Transactor:
         )
         return await self._limits.record_bytes(topic) if large else self._limits.batch_bytes(topic)
 
-    async def _forwarded(self, cut: Cut) -> Iterator[Parcel]:
+    async def _forwarded(self, cut: Cut) -> Iterator[Parcel | PackedParcel]:
         if not cut.outbox.forwarded:
             return iter(())
         return self._addresses.forwarded(cut, await self._count(self._addresses.repartition))
@@ -160,10 +160,10 @@ class Transactor:
             count = self._partitions[topic] = len(await self._producer.partitions_for(topic))
         return count
 
-    async def _send(self, attempt: Attempt, parcel: Parcel) -> None:
+    async def _send(self, attempt: Attempt, parcel: Parcel | PackedParcel) -> None:
         """Send records to one partition in as few batches as fit; order is kept."""
-        topic, partition, records = parcel
-        for batch in batches_of(records, self._limits.batch_bytes(topic)):
+        topic, partition = parcel.topic, parcel.partition
+        for batch in parcel.batches(self._limits.batch_bytes(topic)):
             await attempt.send(batch, TopicPartition(topic, partition % await self._count(topic)))
 
     async def _smaller(self, cut: Cut, refused: list[Sent]) -> Cut:

@@ -35,16 +35,21 @@ _cores: list[ModuleCore] = []
 
 
 class CountedCore(ModuleCore):
-    """The core of the worker; counts what it was given."""
+    """The core of the worker; counts what it has applied. An event that is forwarded counts where it arrives."""
 
     def apply(self, batch: RecordBatch, now_ms: int) -> None:
-        """Apply a batch, then count it."""
+        """Apply a batch, then count its events."""
+        before = _applied(self)
         super().apply(batch, now_ms)
         if self not in _cores:
             _cores.append(self)
         if _KIND:
             _lose_time()
-        _progress.add(len(batch))
+        _progress.add(_applied(self) - before)
+
+
+def _applied(core: ModuleCore) -> int:
+    return sum(ledger.applied for ledger in core.ledgers.values())
 
 
 def _main_thread_s() -> float:
@@ -122,7 +127,7 @@ def main() -> int:
         await worker.run_worker(worker.Worker(settings, configured_rules(settings), acceptance=Acceptance()))
 
     uvloop.run(work())
-    tell(verified=sum(ledger.applied for core in _cores for ledger in core.ledgers.values()))
+    tell(verified=sum(map(_applied, _cores)))
     return 0
 
 

@@ -7,6 +7,7 @@
 //! answers a number, negative when it failed. `ABI` changes with any signature, so that a stale library is not used.
 
 mod event;
+mod forward;
 mod ids;
 mod json;
 mod number;
@@ -20,7 +21,7 @@ pub use event::{Columns, Limits, HAS_ID, KEY_DIFFERS, PLAIN, SUCCESS};
 pub use records::RecordRows;
 
 /// Changes with any signature or meaning below; the Python side refuses another one.
-pub const ABI: u32 = 4;
+pub const ABI: u32 = 5;
 
 /// A panic was caught.
 pub const PANICKED: i64 = -100;
@@ -194,4 +195,71 @@ pub unsafe extern "C" fn modpulse_ids_move(
     // SAFETY: promised by the caller.
     let (old, mut new) = unsafe { (table(old_ids, old_codes, old_slots), table(new_ids, new_codes, new_slots)) };
     catch_unwind(AssertUnwindSafe(|| new.take_in(&old))).map_or(PANICKED, |()| 0)
+}
+
+/// Encode records for another partition; answers how many bytes they have, which is more than `room` where they did not fit,
+/// -1 where a position lies outside the buffer, or `PANICKED`.
+///
+/// # Safety
+/// `bytes` holds `size` bytes; `columns` are seven arrays of `count` values, one after the other (see `forward::Rows`); `home` and
+/// `place` hold as many bytes as is said; `sizes` has `count` values, `tails` room for `room` bytes.
+#[no_mangle]
+#[allow(clippy::too_many_arguments)]
+pub unsafe extern "C" fn modpulse_pack(
+    bytes: *const u8,
+    size: usize,
+    count: usize,
+    columns: *const i64,
+    home: *const u8,
+    home_size: usize,
+    place: *const u8,
+    place_size: usize,
+    sizes: *mut i64,
+    tails: *mut u8,
+    room: usize,
+) -> i64 {
+    // SAFETY: promised by the caller.
+    let (bytes, columns, home, place, sizes, tails) = unsafe {
+        (
+            view(bytes, size),
+            view(columns, count * 7),
+            view(home, home_size),
+            view(place, place_size),
+            view_mut(sizes, count),
+            view_mut(tails, room),
+        )
+    };
+    let column = |number: usize| &columns[number * count..(number + 1) * count];
+    let rows = forward::Rows {
+        values: column(0),
+        value_sizes: column(1),
+        keys: column(2),
+        key_sizes: column(3),
+        headers: column(4),
+        offsets: column(5),
+        stamps: column(6),
+    };
+    catch_unwind(AssertUnwindSafe(|| forward::pack(bytes, &rows, home, place, sizes, tails)))
+        .map_or(PANICKED, |packed| packed.map_or(-1, |size| size as i64))
+}
+
+/// Make records of a batch, from offset `first` on, of what `modpulse_pack` gave; answers how many bytes were written, -1 where the
+/// sizes do not fit, or `PANICKED`.
+///
+/// # Safety
+/// `tails` holds `size` bytes; `sizes` has `count` values, `records` room for `room` bytes.
+#[no_mangle]
+pub unsafe extern "C" fn modpulse_frame(
+    tails: *const u8,
+    size: usize,
+    sizes: *const i64,
+    count: usize,
+    first: i64,
+    records: *mut u8,
+    room: usize,
+) -> i64 {
+    // SAFETY: promised by the caller.
+    let (tails, sizes, records) = unsafe { (view(tails, size), view(sizes, count), view_mut(records, room)) };
+    catch_unwind(AssertUnwindSafe(|| forward::frame(tails, sizes, first, records)))
+        .map_or(PANICKED, |written| written.map_or(-1, |size| size as i64))
 }

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.native import PlainEvents
 from pipeline.outputs import Header, WholeBatch, headers_bytes
@@ -16,6 +17,22 @@ class Timestamps(Protocol):
 
     def __getitem__(self, index: int, /) -> int:
         """The timestamp of one record."""
+
+
+class ColumnTimestamps:
+    """Timestamps that lie in an array.
+
+    Attributes:
+        column: all of them, int64.
+    """
+
+    __slots__ = ("column",)
+
+    def __init__(self, column: I8) -> None:
+        self.column = column
+
+    def __getitem__(self, index: int, /) -> int:
+        return int(self.column[index])
 
 
 class Headers(Protocol):
@@ -75,6 +92,18 @@ def join_slices(*columns: Sequence[bytes | None]) -> list[Slices]:
         slices.append(Slices(joined, ends - np.maximum(sizes, 0), sizes))
         base = int(ends[-1]) if ends.size else base
     return slices
+
+
+def equal_to(column: Sequence[bytes | None], rows: I8, text: bytes) -> NDArray[np.bool_]:
+    """Which of some rows hold exactly these bytes."""
+    if not isinstance(column, Slices):
+        return np.array([column[row] == text for row in rows.tolist()], np.bool_)
+    found: NDArray[np.bool_] = column.sizes[rows] == len(text)
+    starts = column.starts[rows[found]]
+    buffer = np.frombuffer(column.buffer, np.uint8)
+    wanted = np.frombuffer(text, np.uint8)
+    found[found] = (buffer[starts[:, np.newaxis] + np.arange(len(text))] == wanted).all(axis=1)
+    return found
 
 
 _NONE: I8 = np.empty(0, np.int64)

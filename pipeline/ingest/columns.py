@@ -14,13 +14,14 @@ import numpy as np
 from pipeline.config import CoreConfig
 from pipeline.ingest.batch import RecordBatch
 from pipeline.ingest.decode import decode_batch, good_indices
+from pipeline.ingest.homes import Homes
 from pipeline.ingest.hop import Place, first_place, first_timestamp, original_key, own_headers, trace
 from pipeline.ingest.identifiers import hash_module, hash_module_version_1, hash_texts, id_fault, mix_ids
 from pipeline.ingest.modules import OTHER, OTHER_CODE, OTHER_KEY, Modules
+from pipeline.ingest.packed import offset_of, offsets_at, pack, weave
 from pipeline.ingest.plain import PlainReader, PlainScanner
 from pipeline.native import PLAIN
 from pipeline.outputs import Forwarded, Outbox, Rejected
-from pipeline.partitioner import partition_of
 from pipeline.sketch.mapping import F8, I8
 from pipeline.windows.columns import Columns, join_columns
 from schemas.errors import PoisonRecord
@@ -77,16 +78,23 @@ class Ingest:
 
     def __init__(self, config: CoreConfig, modules: Modules, partition: int, partitions: int) -> None:
         self._config = config
-        self._partition = partition
-        self._partitions = partitions
+        self._homes = Homes(partition, partitions)
         self._modules = modules
         self.one_by_one = 0
-        self.homes_checked = False
         self.newcomers: list[int] = []
         self._wants_old_ids = False
         scanner = PlainScanner.of(config)
         self.native = None if scanner is None else scanner.native
-        self._plain = None if scanner is None else PlainReader(scanner, config, modules)
+        self._plain = None if scanner is None else PlainReader(scanner, config, modules, self._homes)
+
+    @property
+    def homes_checked(self) -> bool:
+        """Whether events of unknown modules are sent to the partition that their id belongs to."""
+        return self._homes.checked
+
+    @homes_checked.setter
+    def homes_checked(self, checked: bool) -> None:
+        self._homes.checked = checked
 
     @property
     def wants_old_ids(self) -> bool:
@@ -147,9 +155,14 @@ class Ingest:
         if plain is None:
             return self._read_one_by_one(batch, now_ms, ledger, outbox, decoded)
         self.one_by_one += plain.rest.size
-        if not plain.rest.size:
-            return plain.columns
-        rest = self._read_one_by_one(batch.pick(plain.rest.tolist()), now_ms, ledger, outbox)
+        before, rest = len(outbox.forwarded), None
+        if plain.rest.size:
+            rest = self._read_one_by_one(batch.pick(plain.rest.tolist()), now_ms, ledger, outbox)
+        if plain.sent_on.size:
+            assert self.native is not None
+            packed = pack(self.native, batch, plain.sent_on, OTHER)
+            weave(outbox, before, packed, offsets_at(batch, plain.sent_on))
+            ledger.forwarded += len(packed)
         return join_columns([part for part in (plain.columns, rest) if part is not None])
 
     def _read_one_by_one(
@@ -161,7 +174,7 @@ class Ingest:
         rejects: list[tuple[int, PoisonRecord]] = bad
         codes = list(map(self._modules.codes.get, map(attrgetter("module_id"), events)))
         rows = _Rows(indices, events, codes)
-        if batch.forwarded and OTHER_KEY in batch.keys and not self._lives_elsewhere(OTHER):
+        if batch.forwarded and OTHER_KEY in batch.keys and not self._homes.elsewhere(OTHER):
             # These were over another partition's limit; here they stay what they were made there. Where partitions were added
             # since, they are judged again at the home of their module.
             rows.codes = [
@@ -172,7 +185,8 @@ class Ingest:
         if None in codes:
             self._refuse_ids(rows, rejects)
         self._check_labels(rows, rejects)
-        forwarded = self._forward_foreign(batch, rows, outbox)
+        before = len(outbox.forwarded)
+        foreign = forwarded = self._forward_foreign(batch, rows, outbox)
         times = self._times(rows, rejects)
         limit = now_ms + self._config.windows.max_future_ms
         if times.size and int(times.max()) > limit:
@@ -181,6 +195,8 @@ class Ingest:
             here = self._register(batch, rows, outbox)
             forwarded += len(times) - len(here)
             times = times[here]
+            if 0 < foreign < forwarded:  # those of one module may be of both kinds
+                outbox.forwarded[before:] = sorted(outbox.forwarded[before:], key=offset_of)
         if OTHER_CODE in rows.codes:
             self._modules.overflowed += rows.codes.count(OTHER_CODE)
         rejects.sort(key=lambda reject: reject[0])
@@ -220,22 +236,19 @@ class Ingest:
             if code is None:
                 module_id = rows.events[row].module_id
                 known = modules.codes.get(module_id)
-                if known is None and self._lives_elsewhere(module_id):
+                if known is None and self._homes.elsewhere(module_id):
                     self._send_on(batch, rows, row, module_id, outbox)
                     continue
                 if known is None:
                     known = modules.add(module_id)
                     self.newcomers += [known] * (known != OTHER_CODE)
                 rows.codes[row] = known
-                if known == OTHER_CODE and self._partitions > 1:
+                if known == OTHER_CODE and self._homes.other_elsewhere:
                     self._send_on(batch, rows, row, OTHER, outbox)
                     continue
             keep.append(row)
         _keep(rows, keep)
         return keep
-
-    def _lives_elsewhere(self, module_id: str) -> bool:
-        return self.homes_checked and partition_of(module_id.encode(), self._partitions) != self._partition
 
     def _send_on(self, batch: RecordBatch, rows: _Rows, row: int, home: str, outbox: Outbox) -> None:
         index = rows.indices[row]

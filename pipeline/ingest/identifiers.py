@@ -17,6 +17,8 @@ _MODULE_SEED = 1
 
 def id_fault(module_id: str) -> str | None:
     """Why this module id must be refused, or None. Length is the schema's business."""
+    if module_id.isprintable():  # neither a control nor a mark of format is
+        return None
     for character in module_id:
         if unicodedata.category(character) == "Cc":
             return f"module_id holds the control character U+{ord(character):04X}"
@@ -31,6 +33,13 @@ def hash_module(module_id: str) -> int:
     Its seed is not that of event ids. With one hash for both, `a` of module `b` and `b` of module `a` would be one pair.
     """
     return xxhash.xxh3_64_intdigest(module_id.encode(), _MODULE_SEED)
+
+
+def hash_modules(module_ids: Sequence[bytes], *, version_1: bool = False) -> U8:
+    """The hashes of many module ids, of today or of version 1."""
+    seed = 0 if version_1 else _MODULE_SEED
+    digests = b"".join([xxhash.xxh3_64_digest(module_id, seed) for module_id in module_ids])
+    return np.frombuffer(digests, ">u8").astype(np.uint64)
 
 
 def hash_module_version_1(module_id: str) -> int:

@@ -73,7 +73,12 @@ class Modules:
     @property
     def full(self) -> bool:
         """Whether a new module would go to `__other__`."""
-        return self.tracked >= self._max_modules
+        return not self.room
+
+    @property
+    def room(self) -> int:
+        """How many new modules would get a code of their own."""
+        return max(self._max_modules - self.tracked, 0)
 
     @property
     def silent(self) -> int:

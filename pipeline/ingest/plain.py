@@ -1,7 +1,7 @@
-"""Plain events of known modules, straight to columns by the compiled part; all other records are left over.
+"""Plain events of modules whose place is decided, straight to columns by the compiled part; all other records are left over.
 
-Left over is whatever needs a decision: bad records, new modules, foreign keys, events from the future, modules over the
-limit. They take the one-by-one path, so each rule stands in one place.
+Left over is whatever needs a decision: bad records, new modules, foreign keys, events from the future. They take the one-by-one
+path, so each rule stands in one place. Where `__other__` is counted is decided for all modules at once (`Overflow`).
 """
 
 from collections.abc import Sequence
@@ -11,14 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.config import CoreConfig
-from pipeline.ingest.batch import RecordBatch, Slices, join_slices
+from pipeline.ingest.batch import RecordBatch, Slices, equal_to, join_slices
+from pipeline.ingest.homes import Homes
 from pipeline.ingest.identifiers import mix_ids
-from pipeline.ingest.modules import OTHER_CODE, Modules, old_hashes
+from pipeline.ingest.modules import OTHER, OTHER_CODE, OTHER_KEY, Modules, old_hashes
+from pipeline.ingest.overflow import SENT_ON, UNKNOWN, Overflow, own_hashes
+from pipeline.ingest.packed import offsets_at
 from pipeline.native import HAS_ID, KEY_DIFFERS, PLAIN, SUCCESS, Native, NativeLimits, PlainEvents, load_native
 from pipeline.sketch.mapping import I8
 from pipeline.windows.columns import Columns
 
-_UNKNOWN = -1
+_OWN_KEY = PLAIN
+_OTHER_KEY = PLAIN | KEY_DIFFERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +30,13 @@ class PlainPart:
     """A batch, divided.
 
     Attributes:
-        columns: the plain events, or None where there is none.
+        columns: the plain events that are counted here, or None where there is none.
+        sent_on: indices of the plain events that the owner of `__other__` counts, rising.
         rest: indices of all other records, rising.
     """
 
     columns: Columns | None
+    sent_on: I8
     rest: I8
 
 
@@ -65,10 +71,12 @@ class PlainReader:
         wants_old_ids: also give the hashes that version 1 made of event ids.
     """
 
-    def __init__(self, scanner: PlainScanner, config: CoreConfig, modules: Modules) -> None:
+    def __init__(self, scanner: PlainScanner, config: CoreConfig, modules: Modules, homes: Homes) -> None:
         self._scanner = scanner
         self._config = config
         self._modules = modules
+        self._homes = homes
+        self._overflow = Overflow(modules, homes)
         self.wants_old_ids = False
 
     def columns(self, batch: RecordBatch, now_ms: int) -> PlainPart | None:
@@ -76,47 +84,69 @@ class PlainReader:
         if self._config.repartition == "always" and not batch.forwarded:
             return None
         found = self.scan(batch)
-        # A key that is not the module's id means: forward it, or it was forwarded as `__other__`.
-        chosen = (found.flags & (PLAIN | KEY_DIFFERS)) == PLAIN
-        limit_ms = now_ms + self._config.windows.max_future_ms
-        # What a row that is not plain says means nothing; `mode` keeps its index within bounds.
-        codes = self._codes(found).take(found.tokens, mode="clip") if found.modules else np.full(chosen.size, _UNKNOWN)
-        chosen &= (codes > OTHER_CODE) & (found.times <= limit_ms)
+        kinds = found.flags & (PLAIN | KEY_DIFFERS)
+        usable = found.times <= now_ms + self._config.windows.max_future_ms
         # The scanner sees values alone; what a key or headers make too large is refused with the rest.
-        chosen[batch.above(self._config.limits.max_record_bytes)] = False
-        if chosen.all():
-            return PlainPart(self._collect(batch, found, codes, slice(None)) if chosen.size else None, _NONE)
-        rows = np.flatnonzero(chosen)
+        usable[batch.above(self._config.limits.max_record_bytes)] = False
+        codes = self._codes(batch, found, usable & (kinds == _OWN_KEY))
+        if batch.forwarded and not self._homes.elsewhere(OTHER):
+            # Their modules were over another partition's limit; here they stay what they were made there.
+            others = np.flatnonzero(usable & (kinds == _OTHER_KEY))
+            if others.size:
+                codes[others[equal_to(batch.keys, others, OTHER_KEY)]] = OTHER_CODE
+        here = codes >= OTHER_CODE
+        if here.all():
+            return PlainPart(self._collect(batch, found, codes, slice(None)) if here.size else None, _NONE, _NONE)
+        rows = np.flatnonzero(here)
         columns = self._collect(batch, found, codes, rows) if rows.size else None
-        return PlainPart(columns, np.flatnonzero(~chosen))
+        return PlainPart(columns, np.flatnonzero(codes == SENT_ON), np.flatnonzero(codes == UNKNOWN))
+
+    def _codes(self, batch: RecordBatch, found: PlainEvents, usable: NDArray[np.bool_]) -> I8:
+        """The code of each event that has its module's id as its key; `SENT_ON`, or `UNKNOWN` where others must decide."""
+        if not usable.any():
+            return np.full(usable.size, UNKNOWN, np.int64)
+        rows = np.flatnonzero(usable)
+        # A forwarded record may bring a module under a key of its own; what is foreign here is sent on, whatever its module.
+        told = PLAIN | KEY_DIFFERS if batch.forwarded else PLAIN
+        all_known = bool((found.flags & told == PLAIN).all())
+        by_token, turned = self._overflow.codes(found, rows, all_known=all_known)
+        if turned.size:
+            self._overflow.note(found, turned, rows)
+            if batch.forwarded:  # what is said of their first hop must stay true
+                by_token[by_token == SENT_ON] = UNKNOWN
+        # What a row that is not plain says means nothing; `mode` keeps its index within bounds.
+        codes = by_token.take(found.tokens, mode="clip")
+        codes[~usable] = UNKNOWN
+        return codes
 
     def scan(self, batch: RecordBatch) -> PlainEvents:
         """What the compiled part read of a batch, ahead or now."""
         return self._scanner.scan(batch.keys, batch.values) if batch.plain is None else batch.plain
 
-    def _codes(self, found: PlainEvents) -> I8:
-        """The code of each different module id, `_UNKNOWN` for new ones."""
-        codes = self._modules.keys
-        return np.array([codes.get(module_id, _UNKNOWN) for module_id in found.modules], np.int64)
-
     def _collect(self, batch: RecordBatch, found: PlainEvents, codes: I8, rows: I8 | slice) -> Columns:
         flags, codes = found.flags[rows], codes[rows]
-        every = batch.offsets
-        offsets = np.arange(every.start, every.stop) if isinstance(every, range) else np.array(every, np.int64)
+        others = np.flatnonzero(codes == OTHER_CODE)
+        self._modules.overflowed += others.size
         ids: NDArray[np.uint64] | None = None
         old_ids: NDArray[np.uint64] | None = None
         has_id = (flags & HAS_ID) != 0
         if self._config.dedup and has_id.any():
-            ids = mix_ids(found.ids[rows], self._modules.hashes[codes])
+            hashes = self._modules.hashes[codes]
+            # Modules without a code of their own still have ids of their own.
+            tokens = found.tokens[rows][others]
+            hashes[others] = own_hashes(found, tokens)
+            ids = mix_ids(found.ids[rows], hashes)
             if self.wants_old_ids:
-                old_ids = mix_ids(found.ids[rows], old_hashes(self._modules)[codes])
+                hashes = old_hashes(self._modules)[codes]
+                hashes[others] = own_hashes(found, tokens, version_1=True)
+                old_ids = mix_ids(found.ids[rows], hashes)
         # Adding 0.0 turns -0.0 into 0.0, as the Python path does.
         cpu = found.cpu[rows] + 0.0
         first, second, third = (_sent(gauge[rows]) for gauge in found.gauges)
         return Columns(
             codes=codes,
             times=found.times[rows],
-            offsets=offsets[rows],
+            offsets=offsets_at(batch, rows),
             successes=(flags & SUCCESS) != 0,
             response_ms=found.response_ms[rows] + 0.0,
             gauges=(first, second, third),

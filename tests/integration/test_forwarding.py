@@ -100,3 +100,34 @@ def test_repartition_always_forwards_every_event_once(make_fleet: MakeFleet) -> 
     # One module, one partition: nobody else publishes its windows.
     said = fleet.read(fleet.settings.topics.module_metrics)
     assert all(record.partition == truth.partition_of(record.json["module_id"], 4) for record in said)
+
+
+def test_events_of_modules_over_the_limit_are_counted_once_by_the_owner_of_other(make_fleet: MakeFleet) -> None:
+    fleet = make_fleet(SMALL, windows__corrections="1h", limits__max_modules="1")
+    worker = fleet.start()
+    fleet.publish([Row(MODULES[3 * partition].encode(), value(3 * partition)) for partition in range(4)])
+    fleet.wait_until_processed()
+    rows = [Row(MODULES[n % 12].encode(), value(n), [("trace", b"%d" % n)] if n % 2 else ()) for n in range(12, EVENTS)]
+    fleet.publish(rows)
+    fleet.wait_until_processed()
+    assert worker.terminate() == 0
+    assert worker.complaints() == []
+
+    owner = truth.partition_of("__other__", 4)
+    over = [row for n, row in enumerate(rows, 12) if n % 3]
+    away = [row for row in over if row.key is not None and truth.partition_of(row.key.decode(), 4) != owner]
+    ledger = fleet.ledgers()
+    assert ledger["input"]["forwarded"] == ledger["repartition"]["applied"] == len(away)
+    assert ledger["input"]["applied"] == len(rows) + 4 - len(away)
+    carried = fleet.read(fleet.settings.repartition_topic)
+    assert {(record.key, record.partition) for record in carried} == {(b"__other__", owner)}
+    assert sorted(record.value or b"" for record in carried) == sorted(row.value or b"" for row in away)
+    for record in carried:
+        headers = dict(record.headers)
+        assert headers["modpulse.forwarded.key"] == record.json["module_id"].encode()
+        assert (headers["modpulse.forwarded.from"] or b"").startswith(
+            fleet.settings.topics.module_log_events.encode() + b"/"
+        )
+    assert sum("trace" in dict(record.headers) for record in carried) == sum(bool(row.headers) for row in away)
+    counts = [one for one in fleet.metrics() if (one["module_id"], one["window"]) == ("__other__", "1s")]
+    assert sum({one["window_start"]: one["total_requests"] for one in counts}.values()) == len(over)

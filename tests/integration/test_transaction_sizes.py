@@ -8,6 +8,7 @@ import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from pipeline.ingest.hop import trace
+from pipeline.ingest.packed import pack_one
 from pipeline.outputs import Cut, Emitted, Forwarded, Outbox, Rejected, StateRecord
 from schemas.errors import ConfigError, TaskFenced
 from schemas.state import Ledger, Position
@@ -99,9 +100,12 @@ def test_every_letter_is_written_once_in_order_and_cut_where_it_must(fleet: Flee
     assert [position["offsets"] for position in fleet.positions().values()] == [{"in": 5}]
 
 
-def test_what_cannot_be_forwarded_is_a_letter_and_the_position_says_so(fleet: Fleet) -> None:
+@pytest.mark.parametrize("packed", [False, True], ids=["one by one", "packed"])
+def test_what_cannot_be_forwarded_is_a_letter_and_the_position_says_so(fleet: Fleet, packed: bool) -> None:
     async def scenario(task: Transactor) -> None:
         cut = cut_of(1, [20], (100, 20_000, 100, 9_000))
+        if packed:
+            cut.outbox.forwarded = [pack_one(one) for one in cut.outbox.forwarded if isinstance(one, Forwarded)]
         written = await commit(fleet, task, cut)
         ledger = written.position.ledger["in"]
         assert (ledger.forwarded, ledger.invalid, ledger.balanced) == (18, 32, True)

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 from pipeline.alerts.rules import Rule
 from pipeline.config import CoreConfig, HealthConfig, HealthProfile, Start, WindowConfig
 from pipeline.ingest.batch import Headers, NoHeaders, RecordBatch
+from pipeline.ingest.packed import each_forwarded
 from pipeline.module_core import ModuleCore
 from pipeline.outputs import Cut, Emitted, Forwarded, Rejected, total_ledger
 from schemas.metrics import ModuleMetrics
@@ -159,7 +160,7 @@ class Run:
     @property
     def forwarded(self) -> list[Forwarded]:
         """All records sent on so far."""
-        return [record for cut in self.cuts for record in cut.outbox.forwarded]
+        return [record for cut in self.cuts for record in each_forwarded(cut.outbox)]
 
     @property
     def metrics(self) -> list[ModuleMetrics]:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config import CoreConfig, HealthProfile, Limits
+from pipeline.ingest.packed import each_forwarded
 from pipeline.outputs import Cut
 from tests.property.kit import NOW_MS, START_MS, Event, Run, batch_of, config_of, fixed, last_of_each
 
@@ -35,7 +36,7 @@ def told(cut: Cut) -> object:
     """Everything of a cut but the reports, which a restart repeats; the order of records of different keys is not promised."""
     box, partials = cut.outbox, [partial for partial in cut.partials if partial.key.startswith(b"partial")]
     letters = sorted(box.rejected, key=lambda letter: (letter.topic, letter.offset))
-    return sorted(box.emitted), letters, box.forwarded, sorted(partials), sorted(cut.state), cut.position
+    return sorted(box.emitted), letters, each_forwarded(box), sorted(partials), sorted(cut.state), cut.position
 
 
 def feed(run: Run, records: Sequence[Sent], offsets: dict[str, int]) -> None:

@@ -3,7 +3,6 @@
 import json
 import math
 import random
-import shutil
 from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
@@ -20,6 +19,7 @@ from pipeline.config import CoreConfig
 from pipeline.ingest.batch import RecordBatch, join_slices
 from pipeline.ingest.columns import parse_timestamp
 from pipeline.ingest.decode import CONFLUENT_FRAME_BYTES, CONFLUENT_MAGIC, DECODE_ERRORS
+from pipeline.ingest.packed import each_forwarded
 from pipeline.ingest.plain import PlainScanner
 from pipeline.native import HAS_ID, KEY_DIFFERS, PLAIN, SUCCESS, Native, PlainEvents, load_native
 from schemas.errors import PoisonRecord
@@ -28,7 +28,6 @@ from tests.poison import AT_MS, GOOD_ODDITIES, POISON, GoodOddity, PoisonKind, r
 from tests.property.kit import NOW_MS, Event, Run, batch_of, fixed, split
 from tests.property.streams import configs, cut_places, streams
 
-CARGO = shutil.which("cargo") or (Path.home() / ".cargo/bin/cargo").exists()
 _decode = msgspec.json.Decoder(ModuleLogEvent).decode
 KEYS = (
     "module_id",
@@ -51,16 +50,6 @@ LITERALS = (
     '"' + "m" * 200 + '"', '"' + "m" * 201 + '"', '"' + "i" * 129 + '"',
 )  # fmt: skip
 SPACES = ("", "", "", " ", "\n", "\t\r ", "\x0b", "\xa0")
-
-
-@pytest.fixture(scope="module")
-def native() -> Native:
-    found = load_native()
-    if found is None:
-        if CARGO:
-            pytest.fail("cargo is here, but the compiled part was not built: run `make env`", pytrace=False)
-        pytest.skip("no Rust on this machine: nothing to compare")
-    return found
 
 
 def scan(values: Sequence[bytes | None], keys: Sequence[bytes | None]) -> PlainEvents:
@@ -201,7 +190,9 @@ def test_numbers_are_read_to_the_bit(number: float, notation: int) -> None:
 def everything(run: Run) -> list[object]:
     """All a core wrote, in order."""
     boxes = [cut.outbox for cut in run.cuts]
-    return [(box.emitted, box.rejected, box.forwarded, cut.state) for box, cut in zip(boxes, run.cuts, strict=True)]
+    return [
+        (box.emitted, box.rejected, each_forwarded(box), cut.state) for box, cut in zip(boxes, run.cuts, strict=True)
+    ]
 
 
 @pytest.mark.usefixtures("native")

@@ -19,23 +19,28 @@ from hypothesis import strategies as st
 import topology.span
 from pipeline.config import CoreConfig, Limits, WindowConfig
 from pipeline.ingest.hop import first_place
+from pipeline.ingest.packed import unpack
 from pipeline.ingest.plain import PlainScanner
-from pipeline.outputs import Rejected, name_bytes
+from pipeline.outputs import Header, PackedRecords, Rejected, name_bytes
+from pipeline.partitioner import partition_of
 from schemas.state import Ledger
 from tests.property.hostile import BATCH_BYTES, FIRST, RECORD_BYTES, Log, Stored, random_log
 from tests.property.kit import NOW_MS, TOPIC, Run, fixed
 from tests.unit.test_record_batch import recs_of
 from tests.wire import Rec
+from topology.addressed import Addresses
 from topology.fetch import _SpanRecords
 from topology.letters import letter
-from topology.outgoing import Record, batches_of
+from topology.outgoing import Builder, Record, batches_of
 from topology.piece import Piece
 from topology.record_objects import RecordObjects
+from topology.settings import Settings
 from topology.span import Span
 from topology.wire_batches import WireBatches
 
 PIECE_BYTES = 40_000
 PARTITION = 3
+OWNER = partition_of(b"__other__", 2)
 
 
 @dataclass(slots=True)
@@ -52,15 +57,16 @@ class Outcome:
         return sorted(found, key=lambda one: (one.topic, one.offset))
 
 
-def config(*, native: bool) -> CoreConfig:
+def config(most_modules: int, *, native: bool) -> CoreConfig:
     windows = WindowConfig((("10s", 10_000), ("1m", 60_000)), 1_000, 60_000)
-    return CoreConfig(windows, limits=Limits(max_record_bytes=RECORD_BYTES), native=native)
+    limits = Limits(max_record_bytes=RECORD_BYTES, max_modules=most_modules)
+    return CoreConfig(windows, limits=limits, native=native)
 
 
-def read(log: Log, seed: int, *, native: bool) -> Outcome:
+def read(log: Log, seed: int, *, native: bool, most_modules: int = 2_000) -> Outcome:
     """Read a log in fetches and pieces of any size, now and then going back to what was applied last."""
     rng = random.Random(seed)
-    run = Run(config(native=native), partitions=2)
+    run = Run(config(most_modules, native=native), partitions=2)
     offset = FIRST
     while offset < log.end:
         data, aborted = log.fetched(offset, rng.choice((1, 700, 9_000, 1 << 30)))
@@ -70,8 +76,8 @@ def read(log: Log, seed: int, *, native: bool) -> Outcome:
         batches = found.take_batches()
         offset = apply(run, Span(offset, found.next_fetch_offset, batches), rng, native=native)
     run.cut(everything=True)
-    second = Run(config(native=native), partitions=2)
-    # One is forwarded again only where the registry is full.
+    # The owner of `__other__` forwards nothing again.
+    second = Run(config(most_modules, native=native), partition=OWNER, partitions=2)
     apply(second, forwarded_span(run), random.Random(1), native=native, topic="forwarded")
     second.cut(everything=True)
     return Outcome(run, second)
@@ -108,10 +114,13 @@ def check_size(piece: Piece, least: int) -> None:
 
 
 def forwarded_span(run: Run) -> Span:
-    """The repartition topic as the worker writes it."""
-    records = [Record(one.module_id.encode(), one.value, one.headers) for one in run.forwarded]
+    """What the worker writes to the repartition topic, one partition after the other."""
+    addresses, by_partition = Addresses(Settings()), dict[int, list[bytes]]()
+    for cut in run.cuts:
+        for parcel in addresses.forwarded(cut, 2):
+            by_partition.setdefault(parcel.partition, []).extend(sent(parcel.batches(1 << 20)))
     stored, at = b"", 0
-    for data in written(records, 1 << 20):
+    for data in [data for _, batches in sorted(by_partition.items()) for data in batches]:
         stored += struct.pack(">q", at) + data[8:]
         at += struct.unpack_from(">i", data, 57)[0]
     batches, taken = WireBatches(stored), []
@@ -122,7 +131,12 @@ def forwarded_span(run: Run) -> Span:
 
 def written(records: Iterable[Record], most_bytes: int) -> Iterator[bytes]:
     """The batches, as they are sent."""
-    for batch in batches_of(records, most_bytes):
+    return sent(batches_of(records, most_bytes))
+
+
+def sent(batches: Iterable[Builder]) -> Iterator[bytes]:
+    """The same of any batches."""
+    for batch in batches:
         batch._set_producer_state(5, 0, 0)  # type: ignore[attr-defined]
         yield bytes(batch._build())  # type: ignore[attr-defined]
 
@@ -239,6 +253,11 @@ def check_reasons(log: Log, outcome: Outcome) -> None:
         assert reject.key == log.records[place.offset].key
 
 
+def said(headers: Iterable[Header]) -> list[tuple[bytes, bytes | None]]:
+    """Headers as their bytes."""
+    return [(name_bytes(name), value) for name, value in headers]
+
+
 def comparable(outcome: Outcome) -> object:
     """All that may not depend on how records were read."""
     return (
@@ -246,7 +265,7 @@ def comparable(outcome: Outcome) -> object:
         outcome.run.core.ledgers,
         outcome.second.core.ledgers,
         outcome.run.core.offsets,
-        sorted((one.module_id, one.value, one.timestamp_ms) for one in outcome.run.forwarded),
+        [(one.module_id, one.value, one.timestamp_ms, said(one.headers)) for one in outcome.run.forwarded],
     )
 
 
@@ -260,7 +279,8 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_any_log_becomes_events_letters_and_forwarded_records_and_nothing_else(seed: int) -> None:
     rng = random.Random(seed)
     log = random_log(rng)
-    outcomes = [read(log, rng.randrange(2**32), native=native) for native in (True, False)]
+    most_modules = rng.choice((0, 1, 2, 2_000))
+    outcomes = [read(log, rng.randrange(2**32), native=native, most_modules=most_modules) for native in (True, False)]
     for outcome in outcomes:
         check_ledgers(log, outcome)
         check_reasons(log, outcome)
@@ -288,3 +308,10 @@ def test_the_logs_hold_everything() -> None:
     assert sum(outcome.run.ledger.duplicate for outcome in outcomes) > 5
     assert sum(len(outcome.run.forwarded) for outcome in outcomes) > 50
     assert sum(outcome.second.ledger.late for outcome in outcomes) > 0
+    full = [read(log, 1, native=True, most_modules=1) for log in logs[:60]]
+    entries = [one for outcome in full for cut in outcome.run.cuts for one in cut.outbox.forwarded]
+    packed = [one for one in entries if isinstance(one, PackedRecords)]
+    assert sum(map(len, packed)) > 100
+    assert sum(bool(one.headers[0][0] != "modpulse.forwarded.from") for entry in packed for one in unpack(entry)) > 10
+    assert sum(not isinstance(one, PackedRecords) for one in entries) > 50
+    assert sum(outcome.second.core.modules.overflowed for outcome in full) > 100

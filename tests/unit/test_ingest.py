@@ -16,6 +16,7 @@ from pipeline.ingest.batch import RecordBatch
 from pipeline.ingest.columns import parse_timestamp
 from pipeline.ingest.hop import first_place, own_headers
 from pipeline.ingest.identifiers import BIDI_CONTROLS, id_fault
+from pipeline.ingest.packed import each_forwarded
 from pipeline.outputs import Header, Rejected, WholeBatch
 from schemas.errors import PoisonRecord
 from schemas.metrics import ModuleMetrics
@@ -50,7 +51,7 @@ def apply(run: Run, batch: RecordBatch, now_ms: int = CLOCK_MS) -> None:
     """Apply a batch, and what it forwards as the repartition topic would bring it."""
     run.core.apply(batch, now_ms)
     run.cut(now_ms)
-    sent = run.cuts[-1].outbox.forwarded
+    sent = each_forwarded(run.cuts[-1].outbox)
     if sent:
         keys = [record.module_id.encode() for record in sent]
         headers = [record.headers for record in sent]
