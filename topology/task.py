@@ -18,7 +18,7 @@ from pipeline.native import load_native
 from pipeline.outputs import StateRecord
 from pipeline.task_core import TaskCore
 from schemas.errors import BrokerUnavailable, InputRewound, StateIncompatible, StateLost
-from schemas.state import POSITION_KEY
+from schemas.state import POSITION_KEY, ShellPosition, unpack_position
 from topology.acceptance import Acceptance
 from topology.clock import SteadyClock
 from topology.fetch import Piece
@@ -26,7 +26,7 @@ from topology.flush_pace import FlushPace
 from topology.instruments import Instruments
 from topology.letters import adopt
 from topology.log_position import LogEdges, restart_of, start_of
-from topology.restore import check_not_behind, check_not_cut, check_not_made_anew, read_changelog
+from topology.restore import Restored, check_not_behind, check_not_cut, check_not_made_anew, read_changelog
 from topology.settings import Settings
 from topology.silence import Silence
 from topology.transaction import Transactor
@@ -186,14 +186,10 @@ class Task:
         is_new = POSITION_KEY not in restored.state
         committed = {tp.topic: offset for tp, offset in (await logs.committed(self.sources)).items()}
         try:
+            # Before windows are looked at: what is missing in a log that was cut or made anew need not fit together.
+            self._check_changelog(logs, restored, committed)
             # A large state takes its time; the other tasks of the worker go on meanwhile.
             await asyncio.to_thread(self.core.restore, restored.state)
-            former = self.core.shell
-            changelog_id = logs.topic_id(spec.changelog)
-            check_not_made_anew(spec.name, spec.changelog, former.topic_ids.get(spec.changelog, ""), changelog_id)
-            check_not_cut(spec.name, spec.changelog, restored.begin, former.changelog_begin)
-            for topic in spec.sources:
-                check_not_behind(spec.name, topic, self.core.offsets.get(topic), committed.get(topic))
         except (StateLost, StateIncompatible) as error:
             if spec.name not in acceptance.state_loss:
                 text = str(error)
@@ -222,6 +218,25 @@ class Task:
             changelog_records=restored.records,
             restore_seconds=round(restored.seconds, 3),
         )
+
+    def _check_changelog(self, logs: LogView, restored: Restored, committed: Mapping[str, int]) -> None:
+        """See whether the changelog is the one that the group's commits belong to, and whole.
+
+        Raises:
+            StateLost: it is not.
+            StateIncompatible: its position cannot be read.
+        """
+        spec = self.spec
+        found = restored.state.get(POSITION_KEY)
+        position = None if found is None else unpack_position(found)
+        former = ShellPosition() if position is None else position.shell
+        known_id = former.topic_ids.get(spec.changelog, "")
+        check_not_made_anew(spec.name, spec.changelog, known_id, logs.topic_id(spec.changelog))
+        check_not_cut(spec.name, spec.changelog, restored.begin, former.changelog_begin)
+        for topic in spec.sources:
+            check_not_behind(
+                spec.name, topic, None if position is None else position.offsets.get(topic), committed.get(topic)
+            )
 
     async def _begin_at(self, logs: LogView) -> None:
         """Where a task without state reads the input from, if a time is set; other sources hold nothing older."""

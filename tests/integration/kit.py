@@ -37,6 +37,11 @@ MODPULSE = (sys.executable, "-c", "from topology.cli import main; main()")
 FIRST_SPANS = 40_000
 DEADLINE_S = 60.0
 # What a client hears of a topic made a moment ago.
+NEW_GROUP = (
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+)
 NEW_TOPIC = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError._UNKNOWN_PARTITION}
 POLL_S = 0.05
 # A multiple of every window size used here.
@@ -459,8 +464,17 @@ class Fleet:
                 }
             )
         wanted = [TopicPartition(topic, partition) for partition in range(self.partitions)]
-        found = self._watcher.committed(wanted, timeout=10)
-        return {tp.partition: max(tp.offset, 0) for tp in found}
+
+        def asked() -> dict[int, int]:
+            try:
+                found = self._watcher.committed(wanted, timeout=10)
+            except KafkaException as error:
+                if not error.args[0].retriable() and error.args[0].code() not in NEW_GROUP:
+                    raise
+                return {}
+            return {tp.partition: max(tp.offset, 0) for tp in found}
+
+        return until(asked, f"the commits of {topic}")
 
     def begins(self, topic: str) -> dict[int, int]:
         """The first offset that still exists of each partition."""

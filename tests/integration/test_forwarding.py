@@ -6,7 +6,17 @@ import pytest
 
 from tests import truth
 from tests.integration.conftest import MakeFleet
-from tests.integration.kit import SMALL, T0, Fleet, Row, assert_revisions_rise_by_one, event, json_values, module_on
+from tests.integration.kit import (
+    SMALL,
+    T0,
+    Fleet,
+    Record,
+    Row,
+    assert_revisions_rise_by_one,
+    event,
+    json_values,
+    module_on,
+)
 from topology.repartition_trim import RepartitionTrim
 
 pytestmark = pytest.mark.broker
@@ -27,6 +37,15 @@ def assert_counted_once(fleet: Fleet, events: list[bytes], duplicates: int = 0) 
     assert fleet.read(fleet.settings.topics.late) == fleet.read(fleet.settings.topics.dlq) == []
 
 
+def published_and_carried(fleet: Fleet, rows: list[Row], forwarded: int) -> list[Record]:
+    """Publish, and return what was forwarded when all is processed; read at once, for the worker deletes it after a while."""
+    with fleet.follow(fleet.settings.repartition_topic) as reader:
+        fleet.publish(rows)
+        reader.until(lambda records: len(records) >= forwarded, f"{forwarded} forwarded")
+        fleet.wait_until_processed()
+        return list(reader.records)
+
+
 def test_null_and_foreign_keys_are_forwarded_and_counted_once(make_fleet: MakeFleet) -> None:
     fleet = make_fleet(SMALL, windows__corrections="1h")
     worker = fleet.start()
@@ -43,21 +62,18 @@ def test_null_and_foreign_keys_are_forwarded_and_counted_once(make_fleet: MakeFl
         rows.append(Row(key, value(number), partition=partition))
     # At-least-once senders that changed their keys: the id makes the second one a duplicate, wherever it came in.
     rows += [Row(None, value(number), partition=1) for number in range(0, 50, 5)]
-    fleet.publish(rows)
-    fleet.wait_until_processed()
+    forwarded = EVENTS * 4 // 5 + 10
+    carried = published_and_carried(fleet, rows, forwarded)
     assert worker.terminate() == 0
     assert worker.complaints() == []
 
     assert_counted_once(fleet, [one.value for one in rows if one.value is not None], duplicates=10)
     ledger = fleet.ledgers()
-    forwarded = EVENTS * 4 // 5 + 10
     assert (ledger["input"]["consumed"], ledger["input"]["forwarded"]) == (EVENTS + 10, forwarded)
     assert ledger["input"]["applied"] + ledger["input"]["duplicate"] == EVENTS // 5
     assert ledger["repartition"]["consumed"] == forwarded
     assert ledger["repartition"]["forwarded"] == 0
     assert ledger["input"]["duplicate"] + ledger["repartition"]["duplicate"] == 10
-    carried = fleet.read(fleet.settings.repartition_topic)
-    assert len(carried) == forwarded
     for record in carried:
         module = record.json["module_id"]
         assert record.key == module.encode()
@@ -108,18 +124,16 @@ def test_events_of_modules_over_the_limit_are_counted_once_by_the_owner_of_other
     fleet.publish([Row(MODULES[3 * partition].encode(), value(3 * partition)) for partition in range(4)])
     fleet.wait_until_processed()
     rows = [Row(MODULES[n % 12].encode(), value(n), [("trace", b"%d" % n)] if n % 2 else ()) for n in range(12, EVENTS)]
-    fleet.publish(rows)
-    fleet.wait_until_processed()
-    assert worker.terminate() == 0
-    assert worker.complaints() == []
-
     owner = truth.partition_of("__other__", 4)
     over = [row for n, row in enumerate(rows, 12) if n % 3]
     away = [row for row in over if row.key is not None and truth.partition_of(row.key.decode(), 4) != owner]
+    carried = published_and_carried(fleet, rows, len(away))
+    assert worker.terminate() == 0
+    assert worker.complaints() == []
+
     ledger = fleet.ledgers()
     assert ledger["input"]["forwarded"] == ledger["repartition"]["applied"] == len(away)
     assert ledger["input"]["applied"] == len(rows) + 4 - len(away)
-    carried = fleet.read(fleet.settings.repartition_topic)
     assert {(record.key, record.partition) for record in carried} == {(b"__other__", owner)}
     assert sorted(record.value or b"" for record in carried) == sorted(row.value or b"" for row in away)
     for record in carried:
