@@ -7,12 +7,13 @@ import os
 import sys
 from pathlib import Path
 
+from bench.against import pair, programs, report
 from bench.arena import Arena, arena
 from bench.builds import NotBuiltError
 from bench.catalog import PROGRAMS, chosen
 from bench.guard import calibrate, run_guard
 from bench.machine import description
-from bench.measure import VoidError
+from bench.measure import Outcome, VoidError
 from bench.tables import Row, summary, taken, throughput, write_section
 from bench.workload import COMPRESSION, Loaded, Workload
 
@@ -31,6 +32,8 @@ def main() -> int:
     machine = description()
     warn_if_busy()
     workload = Workload(events=asked.events or Workload().events)
+    if asked.against is not None:
+        return against(asked.against, workload, asked.rounds)
     rows = [Row(program) for program in chosen(asked.only)]
     with arena() as place:
         loaded = place.load(workload)
@@ -49,6 +52,26 @@ def main() -> int:
     if asked.readme or (len(rows) == len(PROGRAMS) and asked.rounds >= LEAST_ROUNDS):
         write_section("throughput", f"{table}\n{taken(command, machine)}\n{_input(loaded)}")
     return 1 if any(row.problem and row.program.kind != "peer" for row in rows) else 0
+
+
+def against(other: Path, workload: Workload, pairs: int) -> int:
+    """Compare with the worker of another checkout."""
+    try:
+        both = programs(other)
+        done: list[tuple[Outcome, Outcome]] = []
+        with arena() as place:
+            loaded = place.load(workload)
+            for number in range(pairs):
+                done.append(pair(place, loaded, both, number))
+                here, there = done[-1]
+                say(
+                    f"pair {number + 1}: {here.rate:,.0f} beside {there.rate:,.0f} events/s, {here.rate / there.rate:.3f}"
+                )
+    except (FileNotFoundError, NotBuiltError, VoidError) as problem:
+        say(str(problem))
+        return 1
+    print(report(done))
+    return 0
 
 
 def once(place: Arena, loaded: Loaded, row: Row, when: str) -> None:
@@ -94,6 +117,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="only programs whose name begins so")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there too")
     parser.add_argument("--readme", action="store_true", help="write the table into README.md though it is not whole")
+    parser.add_argument(
+        "--against",
+        type=Path,
+        metavar="DIRECTORY",
+        help="the worker beside that of another checkout, in --rounds pairs",
+    )
     parser.add_argument(
         "--smoke", action="store_true", help="the guard: fails when modpulse has lost a quarter of its speed"
     )

@@ -4,12 +4,14 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import orjson
 import pytest
 
+from bench.against import programs, report
 from bench.builds import ROOT
 from bench.catalog import PROGRAMS, chosen
 from bench.charts import Series, chart
@@ -271,6 +273,7 @@ def test_a_program_works_in_its_turn_alone(tmp_path: Path) -> None:
 
 BENCHMARK = """
 import sys
+from dataclasses import replace
 from pathlib import Path
 from bench.measure import Running
 from bench.turns import pause
@@ -298,3 +301,15 @@ def test_a_paused_program_ends_with_a_benchmark_that_is_killed(tmp_path: Path) -
     deadline = time.monotonic() + 30
     while state.exists() and ") Z " not in state.read_text(encoding="utf-8"):
         assert time.monotonic() < deadline, "it outlived the benchmark"
+
+
+def test_two_builds_are_compared_pair_by_pair_with_an_interval() -> None:
+    there = Outcome(1_000, 1_000, 2.0, 1.0, 100.0, 500.0)
+    pairs = [
+        (replace(there, seconds=2.0 / share), there) for share in (0.9, 1.0, 1.1, 1.0, 0.95, 1.05, 1.0, 0.5, 1.0, 2.0)
+    ]
+    said = report(pairs).splitlines()
+    assert said[0] == "throughput: 1.000 of the other's (0.950 to 1.050, 10 pairs)"
+    assert said[2] == "peak memory: 1.000 of the other's (1.000 to 1.000, 10 pairs)"
+    with pytest.raises(FileNotFoundError, match="run `make env`"):
+        programs(Path("/nowhere"))
