@@ -1,4 +1,4 @@
-"""`python -m bench --against DIRECTORY`: the worker of this checkout beside that of another, in alternating pairs on one topic."""
+"""`python -m bench --against DIRECTORY`: this worker beside that of another checkout, in alternating pairs on one topic."""
 
 from collections.abc import Sequence
 from dataclasses import replace
