@@ -18,7 +18,7 @@ from pipeline.ingest.modules import OTHER
 from pipeline.module_core import ModuleCore
 from pipeline.outputs import Cut
 from pipeline.rekey import align, misplaced, rekey
-from schemas.errors import ConfigError, StateIncompatible
+from schemas.errors import BrokerUnavailable, ConfigError, StateIncompatible
 from schemas.state import POSITION_KEY, Position, unpack_position
 from topology.addressed import Addresses
 from topology.attempt import Attempt
@@ -28,6 +28,7 @@ from topology.kafka_client import admin_client, broker_errors, client_options
 from topology.outgoing import MAX_BATCH_BYTES, batches_of
 from topology.restore import Restored, check_not_behind, read_changelog
 from topology.settings import Settings
+from topology.task import FENCE_TIMEOUT_S
 from topology.topic_admin import wait_until_visible
 from topology.transaction import Transactor
 
@@ -131,7 +132,13 @@ async def _read(settings: Settings, partition: int, *, fence: bool) -> Restored:
     if fence:
         transactor = Transactor(settings, options, str(partition), settings.application_id)
         try:
-            await transactor.open()
+            async with asyncio.timeout(FENCE_TIMEOUT_S):
+                await transactor.open()
+        except TimeoutError as error:
+            raise BrokerUnavailable(
+                f"task {partition}: no broker coordinates its transactions for {FENCE_TIMEOUT_S:g} s; see the leaders of"
+                " __transaction_state, and run this again"
+            ) from error
         finally:
             await transactor.close()
     return await read_changelog(options, settings.changelog_topic, partition)
