@@ -107,6 +107,8 @@ class Applier:
         """Late, duplicate or applied; the decision is taken per record from the running stream time, which is returned."""
         base_ms = self._config.windows.base_ms
         self._state.fit_profiles()
+        if self._state.after_loss and self._state.time.stream_ms is None:
+            self._state.begin_after_loss(int(columns.times[0]))
         streams = self._state.time.running(columns.times)
         pane_ends = columns.times - columns.times % base_ms + base_ms
         late = self._state.time.late(columns.times, pane_ends, streams)

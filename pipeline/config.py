@@ -134,11 +134,13 @@ class Start:
         whole_from_ms: windows that start before are not published, for the task did not see all their events; None: all are.
         alerts_from_ms: alert rules are not evaluated on windows that end before, so that history raises no alert; None: on all.
         revision_base: revisions of all records begin above it, so that readers take them for newer than what they have.
+        after_loss: windows that may have begun before the first event are not whole: their head was lost with the state.
     """
 
     whole_from_ms: int | None = None
     alerts_from_ms: int | None = None
     revision_base: int = 0
+    after_loss: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,7 @@ class ModuleParts:
         self.start = start
         self.state.revision_base = self.alerts.revision_base = start.revision_base
         self.ticker.alerts_from_ms = start.alerts_from_ms
+        self.state.after_loss = start.after_loss
         if start.whole_from_ms is not None:
             self.state.whole_from_ms = [start.whole_from_ms] * len(self.state.whole_from_ms)
 

@@ -77,7 +77,7 @@ def _restore_position(parts: ModuleParts, state: State) -> Position:
     if position.partitions != parts.partitions:
         raise StateIncompatible(
             f"the input had {position.partitions} partitions when the state was made and has {parts.partitions} now;"
-            " modules may have moved: choose a new application_id, or bring the partition count back"
+            " modules may have moved: run `modpulse state repartition`, or choose a new application_id"
         )
     parts.take_position(position)
     return position

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from msgspec.structs import replace
 
 from pipeline.ingest.modules import OTHER, OTHER_CODE, Modules
 from pipeline.module_core import ModuleCore
@@ -156,7 +157,13 @@ def _take_position(parts: ModuleParts, old_parts: Sequence[ModuleParts], former:
     parts.closer.counted_through_ms = max(old.closer.counted_through_ms for old in old_parts)
     sizes_ms = {size for old in old_parts for size in old.ticker.ticks}
     parts.ticker.ticks = {size: max(old.ticker.ticks.get(size, BEGIN_MS) for old in old_parts) for size in sizes_ms}
-    parts.start = (former or old_parts[0]).start
+    # The position keeps the start, so a task that gets modules of several tasks begins like the latest of them.
+    alerts_from_ms = [old.start.alerts_from_ms for old in old_parts if old.start.alerts_from_ms is not None]
+    parts.start = replace(
+        (former or old_parts[0]).start,
+        revision_base=state.revision_base,
+        alerts_from_ms=max(alerts_from_ms, default=None),
+    )
     parts.ticker.alerts_from_ms = parts.start.alerts_from_ms
     parts.homes_checked = True
     if former is not None:

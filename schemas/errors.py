@@ -50,6 +50,13 @@ class StateIncompatible(ModpulseError):
     """
 
 
+class PartitionsChanged(StateIncompatible):
+    """The state was made for another number of partitions, so modules may have moved. It concerns all tasks, not one.
+
+    Operator action: stop all workers and run `modpulse state repartition`.
+    """
+
+
 class StateLost(ModpulseError):
     """The restored position is behind what the consumer group committed: the changelog was truncated or deleted.
 

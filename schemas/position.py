@@ -86,11 +86,13 @@ class StartPosition(Struct, frozen=True, kw_only=True):
         whole_from_ms: windows of any size that start before are not whole.
         alerts_from_ms: alert rules are not evaluated on windows that end before.
         revision_base: revisions of all records begin above it.
+        after_loss: windows that may have begun before the first event are not whole.
     """
 
     whole_from_ms: int | None = None
     alerts_from_ms: int | None = None
     revision_base: int = 0
+    after_loss: bool = False
 
 
 class Position(Struct, frozen=True, kw_only=True):

@@ -29,6 +29,11 @@ class Acceptance:
     state_loss: Tasks = Tasks()
     input_reset: Tasks = Tasks()
 
+    def of_those_named(self) -> "Acceptance":
+        """The same without what was accepted for every task."""
+        kept = (tasks if tasks.names is not None else Tasks() for tasks in (self.state_loss, self.input_reset))
+        return Acceptance(*kept)
+
 
 def parse_tasks(option: str, text: str | None) -> Tasks:
     """The tasks of an option such as `3,system`, or `all`; None gives no task.

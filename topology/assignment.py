@@ -1,6 +1,7 @@
 """The tasks of a worker: opened when their partitions are assigned, given what was fetched for them, and given up in time."""
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -15,6 +16,7 @@ from schemas.errors import (
     ConfigError,
     InputRewound,
     ModpulseError,
+    PartitionsChanged,
     RecordRefused,
     StateIncompatible,
     StateLost,
@@ -29,6 +31,7 @@ from topology.instruments import Instruments
 from topology.kafka_client import named_error
 from topology.log_position import LogEdges, start_of
 from topology.parked import ParkedTasks
+from topology.restore import check_partitions, partition_counts
 from topology.settings import Settings
 from topology.task import Task, TaskSpec
 from topology.worker_topics import TopicSnapshot, look_at_topics, refuse_other_count
@@ -42,6 +45,7 @@ RESTORES_AT_ONCE = 3
 # A position that does not fit its log is asked about again: right after a new leader was elected an answer may be an old one.
 REWOUND_ANSWERS = 3
 ASK_AGAIN_S = 1.0
+MADE_ANEW_S = 15.0
 SYSTEM = "system"
 # What an operator has to mend for one task; the other tasks can do without it.
 _ITS_OWN = (StateLost, StateIncompatible, InputRewound, RecordRefused)
@@ -111,6 +115,10 @@ class Assignment:
         self._rewound: dict[TP, int] = {}
         self._opening_again = False
         self._retry_all = False
+        self._checking = asyncio.Lock()
+        self._checked: TopicSnapshot | None = None
+        self._consented: set[str] = set()
+        self._began = False
         self.reader: Reader | None = None
         self.tasks: dict[str, Task] = {}
         self.parked = ParkedTasks(instruments.parked)
@@ -130,7 +138,7 @@ class Assignment:
         self.opening = True
         self._instruments.rebalanced()
         self._partitions = set(partitions)
-        topics = await look_at_topics(self._settings)
+        topics = await self._look_at_topics()
         # Before anything is opened: a module must not be counted in two places.
         refuse_other_count(self.topics, topics, self._settings.topics.module_log_events)
         self.topics = topics
@@ -145,8 +153,19 @@ class Assignment:
             for spec in fresh:
                 group.create_task(self._open(spec))
         self._end_when_nothing_is_left(specs)
-        self.joined, self.opening = True, False
+        self.joined, self.opening, self._began = True, False, True
         log.info("assigned", tasks=sorted(self.tasks), opened=[spec.name for spec in fresh if spec.name in self.tasks])
+
+    async def _look_at_topics(self) -> TopicSnapshot:
+        """The topics as they are now; one that was there before and is being made anew gets some seconds to come back."""
+        until_s = time.monotonic() + (MADE_ANEW_S if self.topics.partitions else 0.0)
+        while True:
+            try:
+                return await look_at_topics(self._settings)
+            except ConfigError:
+                if time.monotonic() > until_s:
+                    raise
+            await asyncio.sleep(ASK_AGAIN_S)
 
     async def revoked(self, partitions: set[TP]) -> None:
         """Write what is owed. The tasks stay open: most rebalances give them back."""
@@ -219,6 +238,18 @@ class Assignment:
         assert self.reader is not None
         return await self.reader.committed(partitions)
 
+    async def check_partitions(self) -> None:
+        """Refuse state that was made for another number of partitions, of whatever task; looked at once for each assignment.
+
+        Raises:
+            PartitionsChanged: there is some.
+        """
+        async with self._checking:
+            if self._checked is not self.topics:
+                topic, partitions = self._settings.changelog_topic, self.topics.partitions
+                check_partitions(topic, await partition_counts(self._options, topic, partitions), partitions)
+                self._checked = self.topics
+
     async def at_time(self, partitions: Iterable[TP], time_ms: int) -> dict[TP, int]:
         """The first offset written at a time or later; the log's end where there is none."""
         assert self.reader is not None
@@ -265,7 +296,7 @@ class Assignment:
             pace=self._pace,
         )
         try:
-            await task.open(self, self._acceptance, self._restores)
+            await task.open(self, self._acceptance_of(spec.name), self._restores)
         except BaseException as error:
             await task.close()
             reason_to_park = self._reason_to_park(error)
@@ -273,17 +304,24 @@ class Assignment:
                 raise
             self.parked.park(spec, reason_to_park)
             return
+        self._consented.add(spec.name)
         self.tasks[spec.name] = task
         self.parked.release(spec.name)
         self.letters.opened(spec.name, task.core.ledgers)
         await self._start(task)
+
+    def _acceptance_of(self, task: str) -> Acceptance:
+        """What an operator accepted for a task: for its first opening here, and what was accepted for all only at the start."""
+        if task in self._consented:
+            return Acceptance()
+        return self._acceptance.of_those_named() if self._began else self._acceptance
 
     def _reason_to_park(self, error: BaseException) -> BaseException | None:
         """The error in our words where only its task is concerned; None where the worker cannot go on."""
         if not isinstance(error, Exception):
             return None
         named = named_error(error, self._settings)
-        if isinstance(named, ConfigError | TaskFenced) or self._strict:
+        if isinstance(named, ConfigError | TaskFenced | PartitionsChanged) or self._strict:
             return None
         return named
 

@@ -6,27 +6,30 @@ of all tasks is read, re-keyed (`pipeline.rekey`) and written in one transaction
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
+from aiokafka.errors import InvalidPartitionsError
 
 from pipeline.alerts.rules import Rule
 from pipeline.ingest.modules import OTHER
 from pipeline.module_core import ModuleCore
 from pipeline.outputs import Cut
-from pipeline.rekey import align, misplaced, rekey
+from pipeline.rekey import align, rekey
 from schemas.errors import BrokerUnavailable, ConfigError, StateIncompatible
 from schemas.state import POSITION_KEY, Position, unpack_position
 from topology.addressed import Addresses
 from topology.attempt import Attempt
+from topology.broker_protocol import describe_topics
 from topology.existing_topics import require_topics
 from topology.fetch import SpanConsumer
 from topology.kafka_client import admin_client, broker_errors, client_options
-from topology.outgoing import MAX_BATCH_BYTES, batches_of
-from topology.restore import Restored, check_not_behind, read_changelog
+from topology.outgoing import MAX_BATCH_BYTES, Record, batches_of
+from topology.repartition_checks import require_homes, require_no_members, require_read
+from topology.restore import Restored, check_not_cut, check_not_made_anew, read_changelog
 from topology.settings import Settings
 from topology.task import FENCE_TIMEOUT_S
 from topology.topic_admin import wait_until_visible
@@ -35,9 +38,9 @@ from topology.transaction import Transactor
 log = structlog.get_logger()
 
 # Longer than the largest state takes to write, shorter than Kafka's transaction.max.timeout.ms of 15 minutes.
-TRANSACTION_TIMEOUT_MS = 600_000
-# So many module ids are named in an error.
-_NAMED = 5
+TRANSACTION_TIMEOUT_MS = 300_000
+# A key that no state has; its record is a tombstone.
+_BARRIER = b"repartitioning"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,59 +96,84 @@ async def repartition(
     outputs = [topics.module_metrics, topics.system_metrics, topics.module_alerts, topics.health_status]
     counts = await require_topics(settings, [source, changelog, forwarded, settings.partials_topic, *outputs])
     async with broker_errors(settings), admin_client(settings) as admin:
-        await _require_no_members(admin, settings)
-        read = [await _read(settings, partition, fence=not dry_run) for partition in range(counts[changelog])]
-        tasks = _restored(settings, rules, read)
+        await require_no_members(admin, settings)
+        for partition in range(0 if dry_run else counts[changelog]):
+            await _fence(settings, partition)
+        ends = await _ends(settings, counts[changelog])
+        read = [
+            await read_changelog(client_options(settings), changelog, number) for number in range(counts[changelog])
+        ]
+        changelog_id = (await describe_topics(admin, [changelog])).topics[changelog].topic_id
+        tasks = _restored(settings, rules, read, changelog_id)
         before = len(tasks.cores) or counts[source]
-        after = wanted or max(counts[source], before)
-        _require_growth(counts[source], before, after)
+        # A run that was killed may have left topics that have more already.
+        least = max(counts[source], counts[changelog], counts[forwarded], before)
+        after = wanted or least
+        if after < least:
+            raise ConfigError(
+                f"--partitions {after}: one of the topics has {least} already, and Kafka takes no partition away; ask for at"
+                f" least {least}"
+            )
         plan = Repartitioned(before, after, grown=tuple(n for n in (changelog, forwarded, source) if counts[n] < after))
         cuts: list[tuple[int, Cut]] = []
         if tasks.cores and before < after:
-            await _require_read(settings, tasks, before)
-            _require_homes(settings, tasks.cores)
+            await require_read(settings, tasks.cores, before)
+            require_homes(settings, tasks.cores)
             cuts, plan = _moved(settings, rules, tasks.cores, plan)
         if dry_run:
             return plan
         await _grow(admin, [name for name in plan.grown if name != source], after)
         if cuts:
-            await _require_no_members(admin, settings)
-            await _write(settings, cuts, counts | dict.fromkeys((changelog, forwarded), after))
+
+            async def require_unchanged() -> None:
+                await require_no_members(admin, settings)
+                if await _ends(settings, len(read)) != ends:
+                    raise ConfigError(
+                        "a worker has written since the state was read; stop all workers and run this again"
+                    )
+
+            await _write(settings, cuts, counts | dict.fromkeys((changelog, forwarded), after), require_unchanged)
         # The input comes last: producers use its new partitions at once.
         await _grow(admin, [name for name in plan.grown if name == source], after)
     return plan
 
 
-async def _require_no_members(admin: AIOKafkaAdminClient, settings: Settings) -> None:
-    (answer,) = await admin.describe_consumer_groups([settings.application_id])
-    members = sum(len(group[5]) for group in answer.groups)
-    if members:
-        raise ConfigError(
-            f"{members} workers of application_id = {settings.application_id} are running; stop all of them first, wait for"
-            " their clean end, and run this again"
-        )
+async def _fence(settings: Settings, partition: int) -> None:
+    """A worker that comes back meanwhile can write nothing with what it knew."""
+    transactor = Transactor(settings, client_options(settings), str(partition), settings.application_id)
+    try:
+        async with asyncio.timeout(FENCE_TIMEOUT_S):
+            await transactor.open()
+    except TimeoutError as error:
+        raise BrokerUnavailable(
+            f"task {partition}: no broker coordinates its transactions for {FENCE_TIMEOUT_S:g} s; see the leaders of"
+            " __transaction_state, and run this again"
+        ) from error
+    finally:
+        await transactor.close()
 
 
-async def _read(settings: Settings, partition: int, *, fence: bool) -> Restored:
-    """The state of a task; a worker that comes back meanwhile can write nothing that this has not read."""
-    options = client_options(settings)
-    if fence:
-        transactor = Transactor(settings, options, str(partition), settings.application_id)
-        try:
-            async with asyncio.timeout(FENCE_TIMEOUT_S):
-                await transactor.open()
-        except TimeoutError as error:
-            raise BrokerUnavailable(
-                f"task {partition}: no broker coordinates its transactions for {FENCE_TIMEOUT_S:g} s; see the leaders of"
-                " __transaction_state, and run this again"
-            ) from error
-        finally:
-            await transactor.close()
-    return await read_changelog(options, settings.changelog_topic, partition)
+async def _ends(settings: Settings, partitions: int) -> list[int]:
+    """The end of what is committed of each changelog partition: where a transaction that is open began."""
+    consumer = SpanConsumer(
+        **client_options(settings), isolation_level="read_committed", enable_auto_commit=False, auto_offset_reset="none"
+    )
+    await consumer.start()
+    try:
+        wanted = [TopicPartition(settings.changelog_topic, number) for number in range(partitions)]
+        found = await consumer.end_offsets(wanted)
+        return [found[tp] for tp in wanted]
+    finally:
+        await consumer.stop()
 
 
-def _restored(settings: Settings, rules: Sequence[Rule], read: Sequence[Restored]) -> _Tasks:
-    """The tasks of the partition count that their positions name; none where no task ever committed anything."""
+def _restored(settings: Settings, rules: Sequence[Rule], read: Sequence[Restored], changelog_id: str) -> _Tasks:
+    """The tasks of the partition count that their positions name; none where no task ever committed anything.
+
+    Raises:
+        StateLost: the head of a changelog is gone, or it is another topic.
+        StateIncompatible: the state cannot be read, or does not fit together.
+    """
     positions = {
         number: unpack_position(found.state[POSITION_KEY])
         for number, found in enumerate(read)
@@ -157,6 +185,11 @@ def _restored(settings: Settings, rules: Sequence[Rule], read: Sequence[Restored
             f"the tasks of {settings.changelog_topic} were made for different numbers of partitions ({sorted(known)}); restore"
             " the topic from a backup, or choose a new application_id"
         )
+    for number, position in positions.items():
+        name, shell = str(number), position.shell
+        known_id = shell.topic_ids.get(settings.changelog_topic, "")
+        check_not_made_anew(name, settings.changelog_topic, known_id, changelog_id)
+        check_not_cut(name, settings.changelog_topic, read[number].begin, shell.changelog_begin)
     cores = [
         ModuleCore(settings.core(), rules, partition=number, partitions=count)
         for count in known
@@ -165,52 +198,6 @@ def _restored(settings: Settings, rules: Sequence[Rule], read: Sequence[Restored
     for core, found in zip(cores, read, strict=False):
         core.restore(found.state)
     return _Tasks(cores, positions)
-
-
-def _require_growth(source: int, before: int, after: int) -> None:
-    least = max(source, before)
-    if after < least:
-        raise ConfigError(
-            f"--partitions {after}: the application has {before} partitions and the input has {source}; Kafka takes no"
-            f" partition away, so ask for at least {least}"
-        )
-
-
-async def _require_read(settings: Settings, tasks: _Tasks, before: int) -> None:
-    """No task is so far behind that its events would be late in windows that the others have sealed."""
-    source = settings.topics.module_log_events
-    partitions = [TopicPartition(source, number) for number in range(before)]
-    consumer = SpanConsumer(**client_options(settings), group_id=settings.application_id, enable_auto_commit=False)
-    await consumer.start()
-    try:
-        ends = await consumer.high_watermarks(partitions)
-        committed = {tp: await consumer.committed(tp) for tp in partitions}
-    finally:
-        await consumer.stop()
-    windows = settings.core().windows
-    keep_ms = windows.grace_ms + windows.corrections_ms
-    newest_ms = max((core.stream_ms for core in tasks.cores if core.stream_ms is not None), default=0)
-    for tp, core in zip(partitions, tasks.cores, strict=True):
-        check_not_behind(str(tp.partition), source, core.offsets.get(source), committed[tp])
-        behind_ms = newest_ms - (newest_ms if core.stream_ms is None else core.stream_ms)
-        left = ends[tp] - core.offsets.get(source, 0)
-        if left > 0 and behind_ms > keep_ms:
-            raise ConfigError(
-                f"{source}/{tp.partition} has {left} records to be read and is {behind_ms} ms behind the others, more than"
-                " windows.grace + windows.corrections, so its events would be late: let the workers read to the end before"
-            )
-
-
-def _require_homes(settings: Settings, cores: Sequence[ModuleCore]) -> None:
-    found = misplaced(cores)
-    if not found:
-        return
-    named = ", ".join(f"{one.module_id} in {one.partition} (its id belongs to {one.home})" for one in found[:_NAMED])
-    raise ConfigError(
-        f"{len(found)} modules do not live in the partition of their id: {named}; their producers hash keys in another way, so"
-        f' nobody can tell where they will send them. Run the workers with repartition = "always" until these modules have'
-        f" expired (state.module_expiry = {settings.state.module_expiry} ms), then run this again"
-    )
 
 
 def _moved(
@@ -233,13 +220,28 @@ def _moved(
 
 async def _grow(admin: AIOKafkaAdminClient, names: Sequence[str], partitions: int) -> None:
     if names:
-        await admin.create_partitions({name: NewPartitions(partitions) for name in names})
+        try:
+            await admin.create_partitions({name: NewPartitions(partitions) for name in names})
+        except InvalidPartitionsError as error:
+            raise ConfigError(f"somebody else added partitions meanwhile ({error}); run this again") from error
         await wait_until_visible(admin, names, partitions)
         log.info("partitions added", topics=list(names), partitions=partitions)
 
 
-async def _write(settings: Settings, cuts: Sequence[tuple[int, Cut]], counts: dict[str, int]) -> None:
-    """Everything in one transaction: the last words of the old tasks, then the new ones."""
+async def _write(
+    settings: Settings,
+    cuts: Sequence[tuple[int, Cut]],
+    counts: dict[str, int],
+    require_unchanged: Callable[[], Awaitable[None]],
+) -> None:
+    """Everything in one transaction: the last words of the old tasks, then the new ones.
+
+    Args:
+        settings: of the application.
+        cuts: by partition, in this order.
+        counts: partitions by topic.
+        require_unchanged: raises where a worker has written since the state was read; nothing is written then.
+    """
     addresses = Addresses(settings)
     producer = AIOKafkaProducer(
         **client_options(settings),
@@ -253,6 +255,12 @@ async def _write(settings: Settings, cuts: Sequence[tuple[int, Cut]], counts: di
     try:
         attempt = Attempt(producer)
         async with producer.transaction():
+            # From its first record on, a worker that starts waits for the end of this transaction before it reads its state.
+            for number in range(counts[settings.changelog_topic]):
+                barrier = batches_of([Record(_BARRIER, None)], MAX_BATCH_BYTES)
+                await attempt.send(next(barrier), TopicPartition(settings.changelog_topic, number))
+            await attempt.acknowledged()
+            await require_unchanged()
             for partition, cut in cuts:
                 outputs, state = (
                     addresses.outputs(cut, partition),

@@ -9,13 +9,16 @@ from typing import Any
 from aiokafka import TopicPartition
 
 from pipeline.native import Native
-from schemas.errors import BrokerUnavailable, StateLost
+from schemas.errors import BrokerUnavailable, PartitionsChanged, StateLost
+from schemas.state import POSITION_KEY, unpack_position
 from topology.fetch import Piece, Span, SpanConsumer
 from topology.log_position import LogEdges
 
 STALL_TIMEOUT_S = 60.0
 # A restore holds up to three fetches beside the state; a flush's batches are smaller, and what is larger still comes through.
 FETCH_BYTES = 4 << 20
+# The last records of a changelog among which its position is looked for, and by how much more each time.
+TAIL_RECORDS = 32
 PIECE_RECORDS = 10_000
 
 
@@ -88,6 +91,77 @@ async def read_changelog(
     finally:
         await consumer.stop()
     return Restored(state, log.begin, records, time.monotonic() - began)
+
+
+async def partition_counts(options: Mapping[str, Any], topic: str, partitions: int) -> dict[int, int]:
+    """For how many partitions the state of each task was made, by partition; tasks that never committed are left out.
+
+    A position is the last record of each transaction, so only the ends of the logs are read.
+
+    Raises:
+        StateIncompatible: a position cannot be read.
+    """
+    found: dict[int, int] = {}
+    consumer = SpanConsumer(
+        **options, isolation_level="read_committed", enable_auto_commit=False, auto_offset_reset="none"
+    )
+    await consumer.start()
+    try:
+        all_of_them = [TopicPartition(topic, number) for number in range(partitions)]
+        begins, ends = await consumer.beginning_offsets(all_of_them), await consumer.end_offsets(all_of_them)
+        for tp in all_of_them:
+            last = TAIL_RECORDS
+            while tp.partition not in found and begins[tp] < ends[tp]:
+                begin = max(begins[tp], ends[tp] - last)
+                value = await _newest_position(consumer, tp, begin, ends[tp])
+                if value is not None:
+                    found[tp.partition] = unpack_position(value).partitions
+                elif begin == begins[tp]:
+                    break
+                last *= TAIL_RECORDS
+    finally:
+        await consumer.stop()
+    return found
+
+
+async def _newest_position(consumer: SpanConsumer, tp: TopicPartition, begin: int, end: int) -> bytes | None:
+    """The last position record of [begin, end)."""
+    newest: bytes | None = None
+    consumer.assign([tp])
+    consumer.seek(tp, begin)
+    progress = time.monotonic()
+    while await consumer.position(tp) < end:
+        spans: dict[TopicPartition, list[Span]] = await consumer.getmany(tp, timeout_ms=500)
+        for span in spans.get(tp, ()):
+            progress = time.monotonic()
+            for piece in span.pieces(PIECE_RECORDS):
+                for key, value in zip(piece.keys, piece.values, strict=True):
+                    newest = value if key == POSITION_KEY else newest
+        if time.monotonic() - progress > STALL_TIMEOUT_S:
+            raise BrokerUnavailable(f"{tp.topic}/{tp.partition}: nothing came for {STALL_TIMEOUT_S:.0f} s before {end}")
+    return newest
+
+
+def check_partitions(topic: str, made_for: Mapping[int, int], partitions: int) -> None:
+    """All tasks must have been made for the partitions that there are: else modules may live, and be counted, in two places.
+
+    Args:
+        topic: the changelog.
+        made_for: for how many partitions the state of each task was made, by partition.
+        partitions: that there are.
+
+    Raises:
+        PartitionsChanged: some were not.
+    """
+    others = {number: count for number, count in made_for.items() if count != partitions}
+    if others:
+        number, count = min(others.items())
+        raise PartitionsChanged(
+            f"{topic}: the state of task {number} was made for {count} partitions of the input, and there are {partitions}, so"
+            " modules may have moved. Stop all workers and run"
+            f" `modpulse state repartition --partitions {max(count, partitions)}`, which moves the state of each module to its"
+            " partition"
+        )
 
 
 def _take(state: dict[bytes, bytes], span: Span, native: Native | None) -> int:

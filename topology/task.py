@@ -26,7 +26,14 @@ from topology.flush_pace import FlushPace
 from topology.instruments import Instruments
 from topology.letters import adopt
 from topology.log_position import LogEdges, restart_of, start_of
-from topology.restore import Restored, check_not_behind, check_not_cut, check_not_made_anew, read_changelog
+from topology.restore import (
+    Restored,
+    check_not_behind,
+    check_not_cut,
+    check_not_made_anew,
+    check_partitions,
+    read_changelog,
+)
 from topology.settings import Settings
 from topology.silence import Silence
 from topology.transaction import Transactor
@@ -52,6 +59,9 @@ class LogView(Protocol):
 
     async def committed(self, partitions: Iterable[TP]) -> Mapping[TP, int]:
         """What the group committed; partitions without a commit are left out."""
+
+    async def check_partitions(self) -> None:
+        """Raise PartitionsChanged where any task's state was made for another number of partitions."""
 
     async def at_time(self, partitions: Iterable[TP], time_ms: int) -> Mapping[TP, int]:
         """The first offset written at a time or later; the log's end where there is none."""
@@ -185,6 +195,8 @@ class Task:
         keys = [key for key in restored.state if key != POSITION_KEY]
         is_new = POSITION_KEY not in restored.state
         committed = {tp.topic: offset for tp, offset in (await logs.committed(self.sources)).items()}
+        if isinstance(self.core, ModuleCore):
+            await self._check_partitions(logs, restored.state.get(POSITION_KEY), self.core.partitions)
         try:
             # Before windows are looked at: what is missing in a log that was cut or made anew need not fit together.
             self._check_changelog(logs, restored, committed)
@@ -218,6 +230,22 @@ class Task:
             changelog_records=restored.records,
             restore_seconds=round(restored.seconds, 3),
         )
+
+    async def _check_partitions(self, logs: LogView, found: bytes | None, partitions: int) -> None:
+        """Refuse to work beside state that was made for another number of partitions; no operator may accept that.
+
+        Raises:
+            PartitionsChanged: there is some.
+        """
+        if found is None:
+            # Without state nothing contradicts; but the modules of this partition may have state in another task.
+            await logs.check_partitions()
+            return
+        try:
+            made_for = unpack_position(found).partitions
+        except StateIncompatible:
+            return  # said later, where it can be accepted
+        check_partitions(self.spec.changelog, {self.spec.partition: made_for}, partitions)
 
     def _check_changelog(self, logs: LogView, restored: Restored, committed: Mapping[str, int]) -> None:
         """See whether the changelog is the one that the group's commits belong to, and whole.
@@ -270,8 +298,12 @@ class Task:
 
     async def _start_empty(self, keys: list[bytes], changelog_begin: int, committed: Mapping[str, int]) -> None:
         """Give up what is left of the state, on the changelog too, so that no later restore mixes it with the new one."""
+        begin = self._settings.start_at
         # Readers keep the highest revision, and the state that knew it is gone.
-        self.core = self.spec.make_core(Start(revision_base=self._clock.now_ms()))
+        start = Start(
+            whole_from_ms=begin if isinstance(begin, int) else None, revision_base=self._clock.now_ms(), after_loss=True
+        )
+        self.core = self.spec.make_core(start)
         self.core.offsets.update(committed)
         self.core.shell = msgspec.structs.replace(self.core.shell, changelog_begin=changelog_begin)
         cut = self.core.cut(self._clock.now_ms())

@@ -150,7 +150,7 @@ class SystemCore:
     def _is_whole(self, window: SystemWindow) -> bool:
         from_ms = self._start.whole_from_ms
         begun = from_ms is None or window.start_ms >= from_ms
-        return begun and self._progress.is_whole(window.size_ms, window.start_ms)
+        return begun and not self._start.after_loss and self._progress.is_whole(window.size_ms, window.start_ms)
 
     def _take(self, partial: SystemPartial, value: bytes | None, now_ms: int) -> None:
         self._partials_since_cut = True
@@ -174,6 +174,11 @@ class SystemCore:
         """Close and drop what is due after a report, oldest first."""
         stream_ms = self._progress.stream_ms()
         if stream_ms is not None and (self.stream_ms is None or stream_ms > self.stream_ms):
+            if self._start.after_loss:
+                # Partials of windows that had begun came before the loss, and do not come again.
+                begun_ms = self._progress.newest_ms(stream_ms) + self.config.windows.grace_ms
+                whole_from_ms = max(begun_ms, self._start.whole_from_ms or begun_ms)
+                self._start = replace(self._start, whole_from_ms=whole_from_ms, after_loss=False)
             self._time.stream_ms = stream_ms
             self._close(now_ms)
         self._drop_over(now_ms)

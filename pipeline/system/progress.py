@@ -51,6 +51,10 @@ class Progress:
             return _minimum(awake)
         return max((r.stream_ms for r in self._reports.values() if r.stream_ms is not None), default=None)
 
+    def newest_ms(self, least_ms: int) -> int:
+        """The stream time of the partition that is farthest; at least `least_ms`."""
+        return max((r.stream_ms for r in self._reports.values() if r.stream_ms is not None), default=least_ms)
+
     def slowest_ms(self) -> int | None:
         """What every partition has passed, idle or not; one that is idle and never had an event does not count."""
         if not self.all_reported():

@@ -19,6 +19,7 @@ class TaskState:
     Attributes:
         whole_from_ms: by level: windows that start before are not whole, so they are kept and never published.
         revision_base: revisions begin above it.
+        after_loss: the first event says from when on windows are whole; see `begin_after_loss`.
     """
 
     windows: WindowConfig
@@ -29,6 +30,7 @@ class TaskState:
     profiles: Profiles
     whole_from_ms: list[int]
     revision_base: int = 0
+    after_loss: bool = False
     outbox: Outbox = field(default_factory=Outbox)
     _profiled: int = -1
 
@@ -37,6 +39,11 @@ class TaskState:
         if self._profiled != self.modules.generation:
             self._profiled = self.modules.generation
             self.profiles.assign(self.modules.ids, self.modules.capacity)
+
+    def begin_after_loss(self, first_ms: int) -> None:
+        """The first event after a loss of state has this time: windows that began before, give or take the grace, had more."""
+        from_ms = first_ms + self.windows.grace_ms
+        self.whole_from_ms = [max(ms, from_ms) for ms in self.whole_from_ms]
 
     def sums_of(self, block: Block) -> Sums:
         """Everything of a window so far."""

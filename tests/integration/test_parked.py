@@ -97,6 +97,25 @@ def test_a_parked_task_is_tried_again_on_sighup_and_state_loss_is_accepted_for_o
     assert worker.terminate() == 0
 
 
+def test_what_was_accepted_at_the_start_is_not_accepted_for_a_loss_that_comes_later(make_fleet: MakeFleet) -> None:
+    fleet = make_fleet(SMALL)
+    first = fleet.start("--accept-state-loss", "all", "--accept-input-reset", "all").wait_until_ready()
+    publish_more(fleet, 0, [0, 1, 2, 3])
+    second = fleet.start().wait_until_ready()
+    until(lambda: (first.metric("modpulse_tasks") or 9) < 5, "the second has some")
+    theirs = [
+        partition
+        for partition in range(4)
+        if second.metric("modpulse_flush_records_total", task=str(partition)) is not None
+    ]
+    cut_changelog(fleet, theirs[0])
+    assert second.terminate() == 0
+    until(lambda: first.events(PARKED), "its task is parked at the first worker, when it comes back there")
+    assert {line["task"] for line in first.events(PARKED)} == {str(theirs[0])}
+    assert first.events("going on from the commit with empty windows") == []
+    assert first.terminate() == 0
+
+
 def test_a_strict_worker_ends_where_one_task_cannot_be_opened(make_fleet: MakeFleet) -> None:
     fleet = make_fleet(SMALL)
     worker = fleet.start().wait_until_ready()

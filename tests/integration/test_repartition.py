@@ -6,9 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewPartitions
 
 from tests.integration.conftest import MakeFleet
 from tests.integration.kit import SMALL_IDLE, Fleet, Row, finals, module_on, row, until, wall_ms
+from tests.integration.test_parked import cut_changelog
+from tests.truth import partition_of
 
 pytestmark = pytest.mark.broker
 
@@ -30,6 +34,13 @@ def rows_at(at_ms: int, mark: str, modules: Sequence[str] = MODULES) -> list[Row
         for number in range(10)
         for module in modules
     ]
+
+
+def grow(fleet: Fleet, *topics: str) -> None:
+    """As somebody with Kafka's own tools would."""
+    admin = AdminClient({"bootstrap.servers": fleet.servers, "log_level": 0})
+    for answer in admin.create_partitions([NewPartitions(topic, AFTER) for topic in topics]).values():
+        answer.result()
 
 
 def repartition(fleet: Fleet, *arguments: str) -> dict[str, Any]:
@@ -106,16 +117,12 @@ def test_an_application_grows_from_two_partitions_to_four_and_loses_nothing(make
 
 
 def test_an_input_that_grew_first_stops_the_worker_until_the_state_has_followed(make_fleet: MakeFleet) -> None:
-    from confluent_kafka.admin import AdminClient, NewPartitions
-
     fleet = make_fleet(TWO)
     now = wall_ms()
     worker = fleet.start().wait_until_ready()
     fleet.publish(rows_at(now, "first"))
     fleet.wait_until_processed()
-    admin = AdminClient({"bootstrap.servers": fleet.servers})
-    for answer in admin.create_partitions([NewPartitions(fleet.input, AFTER)]).values():
-        answer.result()
+    grow(fleet, fleet.input)
     assert worker.wait(60) == 2
     assert "modpulse state repartition" in worker.log
     assert repartition(fleet)["after"] == AFTER
@@ -125,6 +132,62 @@ def test_an_input_that_grew_first_stops_the_worker_until_the_state_has_followed(
     fleet.wait_until_processed()
     assert sum(columns["applied"] for columns in fleet.ledgers().values()) == 20 * len(MODULES)
     assert worker.terminate() == 0
+
+
+def test_topics_that_were_grown_by_hand_stop_every_worker_before_a_module_is_counted_twice(
+    make_fleet: MakeFleet,
+) -> None:
+    """New partitions have no state that contradicts; the state of the old ones does, and that is nobody's task alone."""
+    fleet = make_fleet(TWO)
+    now = wall_ms()
+    worker = fleet.start().wait_until_ready()
+    fleet.publish(rows_at(now, "first"))
+    fleet.wait_until_processed()
+    assert worker.terminate() == 0
+    before = fleet.positions()
+    grow(fleet, fleet.input, fleet.settings.changelog_topic, fleet.settings.repartition_topic)
+    fleet.configure(topics__partitions=str(AFTER))
+    fleet.publish(rows_at(now + 50, "second"))
+    worker = fleet.start()
+    assert worker.wait(60) == 2
+    assert "modpulse state repartition --partitions 4" in worker.log.splitlines()[-1]
+    assert fleet.positions() == before
+    assert repartition(fleet)["after"] == AFTER
+    worker = fleet.start().wait_until_ready()
+    fleet.wait_until_processed()
+    assert sum(columns["applied"] for columns in fleet.ledgers().values()) == 20 * len(MODULES)
+    assert worker.terminate() == 0
+
+
+def test_what_would_make_events_late_or_lose_windows_is_refused_and_changes_nothing(make_fleet: MakeFleet) -> None:
+    fleet = make_fleet(TWO)
+    now = wall_ms()
+    worker = fleet.start().wait_until_ready()
+    fleet.publish(rows_at(now, "first"))
+    fleet.wait_until_processed()
+    assert worker.terminate() == 0
+    before = fleet.positions()
+
+    # Records that were written an hour ago, and nobody has read them.
+    writer = Producer({"bootstrap.servers": fleet.servers})
+    for module in MODULES:
+        event = row(module, now - 3_600_000)
+        partition = partition_of(module, BEFORE)
+        writer.produce(fleet.input, key=event.key, value=event.value, partition=partition, timestamp=now - 3_600_000)
+    assert writer.flush(30) == 0
+    refused = fleet.command("state", "repartition", "--partitions", str(AFTER))
+    assert refused.returncode == 2
+    assert "so events would be late" in refused.stderr
+
+    worker = fleet.start().wait_until_ready()
+    fleet.wait_until_processed()
+    assert worker.terminate() == 0
+    cut_changelog(fleet, 0)
+    refused = fleet.command("state", "repartition", "--partitions", str(AFTER))
+    assert refused.returncode == 2
+    assert "records were deleted from its head" in refused.stderr
+    assert {position["partitions"] for position in fleet.positions().values()} == {BEFORE}
+    assert before.keys() == fleet.positions().keys()
 
 
 def test_modules_that_do_not_live_where_their_ids_belong_are_named_and_nothing_is_changed(

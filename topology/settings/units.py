@@ -15,6 +15,8 @@ _DURATION_UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_
 _SIZE_UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _SWITCHES = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
+# The end of the year 9999.
+_LAST_MS = 253_402_300_799_999
 _DURATION = re.compile(r"(\d{1,15})\s*(ms|s|m|h|d)?")
 _SIZE = re.compile(r"(\d{1,15})\s*(B|KiB|MiB|GiB)?")
 _HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):(\d{1,5})")
@@ -71,7 +73,7 @@ def parse_moment(value: object) -> int | Literal["now"] | None:
         return None
     if value == "now":
         return "now"
-    if _is_text_or_int(value) and str(value).strip().isdecimal():
+    if _is_text_or_int(value) and str(value).strip().isdecimal() and int(str(value)) <= _LAST_MS:
         return int(str(value))
     try:
         moment = datetime.fromisoformat(str(value))
