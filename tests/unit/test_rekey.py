@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.config import Limits
+from pipeline.config import Limits, Start
 from pipeline.module_core import ModuleCore
 from pipeline.rekey import Misplaced, align, default_home, misplaced, rekey
 from schemas.partials import ModulesSeen, PartitionReport, SystemPartial, decode_partial
@@ -240,3 +240,17 @@ def test_hundreds_of_modules_in_windows_of_every_width_find_their_homes(restart:
     found = last_of_each([record for task in (run, *new) for record in task.metrics])
     assert found == last_of_each(steady.metrics)
     assert sum(task.core.modules.tracked for task in new) == 300
+
+
+def test_revisions_begin_above_the_highest_base_of_all_tasks_and_the_position_keeps_it() -> None:
+    """A module may come from a task that began anew with a base to one that did not."""
+    module = mover()
+    runs = [Run(CONFIG, partition=0, partitions=1, start=Start(revision_base=5_000, alerts_from_ms=START_MS))]
+    runs[0].apply([Event(module, START_MS)])
+    new = grown(runs, 2)
+    assert [run.core.parts().position().start.revision_base for run in new] == [5_000, 5_000]
+    new[1].restart()
+    new[1].apply([Event(module, START_MS + 10_000)])
+    new[1].cut(everything=True)
+    assert min(record.revision for record in new[1].metrics) > 5_000
+    assert new[1].core.parts().position().start.alerts_from_ms == START_MS

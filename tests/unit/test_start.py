@@ -123,3 +123,45 @@ def test_the_system_task_begins_likewise(restart: bool) -> None:
     assert set(first.values()) == {1_001}
     (alert,) = [msgspec.json.decode(e.value) for e in emitted if e.role == "module_alerts"]
     assert alert["starts_at"] == START_MS + 18_000
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_after_a_loss_of_state_nothing_is_said_of_windows_that_may_have_begun_before(restart: bool) -> None:
+    """What was said of them before the loss had more events, and readers would take the newer record."""
+    run = Run(CONFIG, RULES, start=Start(revision_base=1_000, after_loss=True))
+    run.cut(everything=True)
+    if restart:
+        run.restart()
+    run.apply(EVENTS[5:15])
+    run.cut(everything=True)
+    if restart:
+        run.restart()
+    run.apply([Event("m", START_MS + 500), *EVENTS[15:]])
+    run.cut(NOW_MS + 1_000_000, everything=True)
+    first_ms = START_MS + 5_000 + CONFIG.windows.grace_ms
+    starts = {record.window_start for record in run.metrics}
+    assert min(starts) == first_ms
+    whole = {(r.window, r.window_start): r for r in played(None).metrics if r.status == "final"}
+    for record in run.metrics:
+        if record.status == "final":
+            assert record.total_requests == whole[record.window, record.window_start].total_requests
+    assert min(record.revision for record in run.metrics) == 1_001
+
+
+def test_after_a_loss_the_system_says_nothing_of_windows_whose_partials_came_before() -> None:
+    run = Run(CONFIG)
+    system = SystemCore(CONFIG, start=Start(after_loss=True))
+    emitted: list[Emitted] = []
+    offset = 0
+    for number, event in enumerate(EVENTS):
+        run.apply([event])
+        run.cut(everything=True)
+        if number < 9:
+            continue  # these were read before the loss
+        values: list[bytes | None] = [partial.value for partial in run.cuts[-1].partials]
+        system.apply(batch_of(values, [None] * len(values), first=offset), NOW_MS)
+        offset += len(values)
+        emitted += system.cut(NOW_MS, everything=True).outbox.emitted
+    starts = [msgspec.json.decode(e.value)["window_start"] for e in emitted if e.role == "system_metrics"]
+    assert min(starts) >= START_MS + 9_000 + CONFIG.windows.grace_ms
+    assert max(starts) > START_MS + 20_000
