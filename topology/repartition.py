@@ -39,6 +39,7 @@ log = structlog.get_logger()
 
 # Longer than the largest state takes to write, shorter than Kafka's transaction.max.timeout.ms of 15 minutes.
 TRANSACTION_TIMEOUT_MS = 300_000
+_WRITER = "repartitioning"
 # A key that no state has; its record is a tombstone.
 _BARRIER = b"repartitioning"
 
@@ -97,8 +98,9 @@ async def repartition(
     counts = await require_topics(settings, [source, changelog, forwarded, settings.partials_topic, *outputs])
     async with broker_errors(settings), admin_client(settings) as admin:
         await require_no_members(admin, settings)
-        for partition in range(0 if dry_run else counts[changelog]):
-            await _fence(settings, partition)
+        # A run that was killed may have left its transaction open; a worker that comes back meanwhile can write nothing.
+        for name in () if dry_run else (_WRITER, *map(str, range(counts[changelog]))):
+            await _fence(settings, name)
         ends = await _ends(settings, counts[changelog])
         read = [
             await read_changelog(client_options(settings), changelog, number) for number in range(counts[changelog])
@@ -138,15 +140,15 @@ async def repartition(
     return plan
 
 
-async def _fence(settings: Settings, partition: int) -> None:
-    """A worker that comes back meanwhile can write nothing with what it knew."""
-    transactor = Transactor(settings, client_options(settings), str(partition), settings.application_id)
+async def _fence(settings: Settings, name: str) -> None:
+    """Whoever writes under this name can write nothing more; what it had begun is aborted."""
+    transactor = Transactor(settings, client_options(settings), name, settings.application_id)
     try:
         async with asyncio.timeout(FENCE_TIMEOUT_S):
             await transactor.open()
     except TimeoutError as error:
         raise BrokerUnavailable(
-            f"task {partition}: no broker coordinates its transactions for {FENCE_TIMEOUT_S:g} s; see the leaders of"
+            f"task {name}: no broker coordinates its transactions for {FENCE_TIMEOUT_S:g} s; see the leaders of"
             " __transaction_state, and run this again"
         ) from error
     finally:
@@ -245,7 +247,7 @@ async def _write(
     addresses = Addresses(settings)
     producer = AIOKafkaProducer(
         **client_options(settings),
-        transactional_id=f"{settings.application_id}-repartitioning",
+        transactional_id=f"{settings.application_id}-{_WRITER}",
         transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
         max_batch_size=MAX_BATCH_BYTES,
         max_request_size=16 << 20,

@@ -67,8 +67,13 @@ async def require_read(settings: Settings, cores: Sequence[ModuleCore], before: 
             start = max(position or 0, begins[tp])
             if start >= ends[tp] or (written_ms := await _written_ms(consumer, tp, start, ends[tp])) is None:
                 continue
-            # A task that has read no event yet would begin at the stream time of the others, however old its first one is.
-            behind_ms = newest_ms - (core.stream_ms or 0)
+            if core.stream_ms is None and newest_ms:
+                raise ConfigError(
+                    f"{tp.topic}/{tp.partition} has records to be read, and its task has read no event yet: it would begin at"
+                    " the stream time of the others, however old its first event is. Let the workers read to the end, stop"
+                    " them and run this again at once"
+                )
+            behind_ms = 0 if core.stream_ms is None else newest_ms - core.stream_ms
             if max(behind_ms, now_ms - written_ms) > keep_ms:
                 raise ConfigError(
                     f"{tp.topic}/{tp.partition} has records to be read from offset {start} on that are up to"
