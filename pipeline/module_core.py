@@ -18,6 +18,7 @@ from pipeline.ingest.modules import Modules
 from pipeline.module_parts import ModuleParts
 from pipeline.module_restore import restore_module
 from pipeline.outputs import Cut, Outbox, Partial, StateRecord
+from pipeline.sketch.mapping import I8
 from pipeline.windows import persist
 from pipeline.windows.closer import Closer
 from pipeline.windows.emitter import Emitter
@@ -151,6 +152,10 @@ class ModuleCore:
                 self._larger.news()
             self.offsets[batch.topic] = part.offsets[-1] + 1
             self._applied_since_cut = True
+
+    def event_times(self, batch: RecordBatch, now_ms: int) -> I8:
+        """The event time of each record, -1 where it is no event or one from the future; changes nothing."""
+        return self._ingest.times(batch, now_ms)[0]
 
     def _settle(self, now_ms: int) -> None:
         """Do what this run's settings make due at the stream time that was restored."""

@@ -1,7 +1,7 @@
 """What must be true before the state is re-keyed: nobody works, nothing unread is too old, every module is at home."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -11,12 +11,16 @@ from pipeline.rekey import misplaced
 from schemas.errors import ConfigError
 from topology.fetch import SpanConsumer
 from topology.kafka_client import client_options
+from topology.piece import Piece
 from topology.restore import check_not_behind
 from topology.settings import Settings
 from topology.span import Span
 
 # So many module ids are named in an error.
 _NAMED = 5
+# Among so many of the last records the newest event time is looked for.
+_TAIL = 200
+_WAY_OUT = "let the workers read to the end, stop them and run this again at once"
 
 
 async def require_no_members(admin: AIOKafkaAdminClient, settings: Settings) -> None:
@@ -53,49 +57,69 @@ async def require_read(settings: Settings, cores: Sequence[ModuleCore], before: 
         isolation_level="read_committed",
         auto_offset_reset="none",
     )
-    windows = settings.core().windows
-    keep_ms = windows.grace_ms + windows.corrections_ms
-    newest_ms = max((core.stream_ms for core in cores if core.stream_ms is not None), default=0)
-    now_ms = time.time_ns() // 1_000_000
     await consumer.start()
     try:
         begins, ends = await consumer.beginning_offsets(sources), await consumer.end_offsets(sources)
+        unread: dict[TopicPartition, tuple[int, int]] = {}
         for tp in sources:
-            core = cores[tp.partition]
-            position = core.offsets.get(tp.topic)
+            position = cores[tp.partition].offsets.get(tp.topic)
             check_not_behind(str(tp.partition), tp.topic, position, await consumer.committed(tp))
             start = max(position or 0, begins[tp])
-            if start >= ends[tp] or (written_ms := await _written_ms(consumer, tp, start, ends[tp])) is None:
-                continue
-            if core.stream_ms is None and newest_ms:
-                raise ConfigError(
-                    f"{tp.topic}/{tp.partition} has records to be read, and its task has read no event yet: it would begin at"
-                    " the stream time of the others, however old its first event is. Let the workers read to the end, stop"
-                    " them and run this again at once"
-                )
-            behind_ms = 0 if core.stream_ms is None else newest_ms - core.stream_ms
-            if max(behind_ms, now_ms - written_ms) > keep_ms:
-                raise ConfigError(
-                    f"{tp.topic}/{tp.partition} has records to be read from offset {start} on that are up to"
-                    f" {max(behind_ms, now_ms - written_ms)} ms old, more than windows.grace + windows.corrections ="
-                    f" {keep_ms} ms, so events would be late: let the workers read to the end, stop them and run this again"
-                    " at once"
-                )
+            if start < ends[tp] and (first := await _records(consumer, tp, start, ends[tp], 1)) is not None:
+                last = await _records(consumer, tp, max(start, ends[tp] - _TAIL), ends[tp], _TAIL) or first
+                unread[tp] = int(first.records.timestamps[0]), _newest_ms(cores[tp.partition], tp, last)
     finally:
         await consumer.stop()
+    _require_short(settings, cores, unread)
 
 
-async def _written_ms(consumer: SpanConsumer, tp: TopicPartition, start: int, end: int) -> int | None:
-    """When the first record of [start, end) was written; None where there is no record, but markers."""
+def _require_short(
+    settings: Settings, cores: Sequence[ModuleCore], unread: Mapping[TopicPartition, tuple[int, int]]
+) -> None:
+    """Refuse what is too old.
+
+    Args:
+        settings: of the application.
+        cores: by partition.
+        unread: by source, when its first record was written, and the newest event time among its last ones.
+    """
+    windows = settings.core().windows
+    keep_ms = windows.grace_ms + windows.corrections_ms
+    now_ms = time.time_ns() // 1_000_000
+    streams = [core.stream_ms for core in cores if core.stream_ms is not None]
+    newest_ms = max([*streams, *(event_ms for _, event_ms in unread.values())], default=0)
+    for tp, (written_ms, _) in unread.items():
+        stream_ms = cores[tp.partition].stream_ms
+        if stream_ms is None and streams:
+            raise ConfigError(
+                f"{tp.topic}/{tp.partition} has records to be read, and its task has read no event yet: it would begin at"
+                f" the stream time of the others, however old its first event is; {_WAY_OUT}"
+            )
+        behind_ms = max(0 if stream_ms is None else newest_ms - stream_ms, now_ms - written_ms)
+        if behind_ms > keep_ms:
+            raise ConfigError(
+                f"{tp.topic}/{tp.partition} has records to be read that span {behind_ms} ms, more than windows.grace +"
+                f" windows.corrections = {keep_ms} ms, so events would be late; {_WAY_OUT}"
+            )
+
+
+async def _records(consumer: SpanConsumer, tp: TopicPartition, start: int, end: int, most: int) -> Piece | None:
+    """The first records of [start, end), at least `most` where there are so many; None where there are markers only."""
     consumer.assign([tp])
     consumer.seek(tp, start)
     while await consumer.position(tp) < end:
         spans: dict[TopicPartition, list[Span]] = await consumer.getmany(tp, timeout_ms=500)
         for span in spans.get(tp, ()):
-            for piece in span.pieces(1):
+            for piece in span.pieces(most):
                 if len(piece.records):
-                    return int(piece.records.timestamps[0])
+                    return piece
     return None
+
+
+def _newest_ms(core: ModuleCore, tp: TopicPartition, piece: Piece) -> int:
+    now_ms = time.time_ns() // 1_000_000
+    times = core.event_times(piece.batch(tp.topic, tp.partition), now_ms)
+    return int(times.max())
 
 
 def require_homes(settings: Settings, cores: Sequence[ModuleCore]) -> None:
