@@ -1,7 +1,7 @@
 """Reads topics from offset 0 with another client library than the worker's: committed records only."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -64,12 +64,18 @@ def read(servers: str, topic: str) -> list[Record]:
     return sorted(found, key=lambda record: (record.partition, record.offset))
 
 
-def streamed(servers: str, topic: str) -> Iterator[Record]:
-    """The same as it comes, for topics that are too large to be held: in order within each partition."""
+def streamed(servers: str, topic: str, starts: Mapping[int, int] | None = None) -> Iterator[Record]:
+    """The same as it comes, for topics that are too large to be held: in order within each partition.
+
+    Args:
+        servers: the broker.
+        topic: to be read.
+        starts: the offset to begin at by partition; 0 where there is none.
+    """
     reader = consumer(servers)
     try:
         wanted = partitions_of(reader, topic)
-        reader.assign([TopicPartition(topic, partition, 0) for partition in wanted])
+        reader.assign([TopicPartition(topic, partition, (starts or {}).get(partition, 0)) for partition in wanted])
         ended: set[int] = set()
         deadline = time.monotonic() + DEADLINE_S
         while len(ended) < len(wanted):

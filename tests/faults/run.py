@@ -11,6 +11,7 @@ from tests.faults.broker import Brokers
 from tests.faults.clock import WallClock
 from tests.faults.crew import Application, Crew, Worker
 from tests.faults.forwarded import Forwarding, truth_of_all_forwarded, truth_of_some_forwarded
+from tests.faults.kept import Kept
 from tests.faults.oracle import AlertRule, Truth, Windows, by_partition, truth
 from tests.faults.outcome import Report
 from tests.faults.plan import Step
@@ -86,6 +87,7 @@ class Run:
         self._report = Report(row.name, row.about, row.mutant, row.harmless)
         settings = SETTINGS | {"topics__partitions": str(row.partitions)} | dict(row.settings)
         self._application = Application(brokers.direct, directory, settings, row.mutant)
+        self._kept = Kept(brokers.direct, self._application.repartition)
         # The harness looks directly, the workers perhaps through the proxy.
         self._worker_settings = {"kafka__bootstrap_servers": brokers.workers if row.proxied else brokers.direct}
 
@@ -104,8 +106,12 @@ class Run:
     def _work(self) -> None:
         row, report, application = self._row, self._report, self._application
         traffic = Traffic(application.servers, application.input, row.partitions, row.mix, self._seed)
-        with Crew(application, static=row.static) as crew:
-            refused = self._load(crew, traffic)
+        self._kept.start()
+        try:
+            with Crew(application, static=row.static) as crew:
+                refused = self._load(crew, traffic)
+        finally:
+            self._kept.end()
         if refused:
             report.failure = f"the workers refuse to go on: {crew.refusals[-1]}"
         closed = row.ending == "close" and report.failure is None
@@ -117,7 +123,7 @@ class Run:
             letters = by_partition(letter.record for letter in true.dead.values()).values()
             self._note_run(max(longest_run(sorted(record.offset for record in found)) for found in letters))
         report.events, report.duplicates, report.late = true.events, true.duplicates, len(true.late)
-        report.findings = judge(application, true, row.windows, closed=closed)
+        report.findings = judge(application, true, row.windows, self._kept.records(), closed=closed)
 
     def _load(self, crew: Crew, traffic: Traffic) -> bool:
         """Traffic and faults, until everything is processed and every worker has ended; whether the workers refuse to go on."""
@@ -222,7 +228,7 @@ class Run:
         if row.forwarding == "none":
             true = truth(sent, row.windows, ALERT_RULES, traffic.bad, topic=application.input, closed=closed)
         else:
-            carried = read(application.servers, application.repartition)
+            carried = self._kept.records()
             self._report.figures.append(f"{len(carried):,} of {len(sent):,} events forwarded")
             if row.forwarding == "all":
                 true = truth_of_all_forwarded(sent, carried, row.windows, ALERT_RULES, topics=topics, closed=closed)

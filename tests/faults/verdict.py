@@ -62,15 +62,15 @@ class Findings:
         )
 
 
-def judge(application: Application, true: Truth, windows: Windows, *, closed: bool) -> Findings:
-    """Read every output from offset 0 and compare it with the truth."""
+def judge(application: Application, true: Truth, windows: Windows, carried: list[Record], *, closed: bool) -> Findings:
+    """Read every output and compare it with the truth; `carried` is what ever stood in the repartition topic."""
     findings = Findings()
     servers = application.servers
     _metrics(findings, true, windows, [_json(record) for record in read(servers, application.topic("module_metrics"))])
     _letters(findings, "late", true.late, read(servers, application.topic("late")))
     _letters(findings, "dead", true.dead, read(servers, application.topic("dlq")))
     _ledgers(findings, true, read(servers, application.changelog))
-    forwarded(findings, true, read(servers, application.repartition))
+    forwarded(findings, true, carried)
     if true.ordered:
         _alerts(findings, true, [_json(record) for record in read(servers, application.topic("module_alerts"))])
     if closed:
