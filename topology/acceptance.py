@@ -29,6 +29,17 @@ class Acceptance:
     state_loss: Tasks = Tasks()
     input_reset: Tasks = Tasks()
 
+    def require_tasks(self, partitions: int) -> None:
+        """Refuse names of tasks that cannot exist: in an emergency a typo must not pass for consent.
+
+        Raises:
+            ConfigError: a partition is named that the input does not have.
+        """
+        for option, tasks in zip(OPTIONS, (self.state_loss, self.input_reset), strict=True):
+            for name in sorted(tasks.names or ()):
+                if name.isdecimal() and int(name) >= partitions:
+                    raise ConfigError(f"{option} names task {name}, and the input has partitions 0 to {partitions - 1}")
+
     def of_those_named(self) -> "Acceptance":
         """The same without what was accepted for every task."""
         kept = (tasks if tasks.names is not None else Tasks() for tasks in (self.state_loss, self.input_reset))

@@ -142,6 +142,7 @@ class Assignment:
         # Before anything is opened: a module must not be counted in two places.
         refuse_other_count(self.topics, topics, self._settings.topics.module_log_events)
         self.topics = topics
+        self._acceptance.require_tasks(topics.partitions)
         specs = {spec.name: spec for spec in self._specs(partitions)}
         self.parked.keep_only(set(specs))
         await self._drop_all([task for name, task in self.tasks.items() if name not in specs])

@@ -1,9 +1,11 @@
 """How many of the records a task consumed lately became dead letters, and whether that is more than it should be.
 
 One bad record is a sender's bug; every fifth one is a deployment gone wrong, on either side, and it is better to say so, or to
-stop, than to drain a topic into the dead letters. The figures are the ledger's, over a sliding window of wall time. A record
-that was forwarded is counted where it ends, so none is counted twice. Late events are no dead letters. Takes no clock: the
-time comes in.
+stop, than to drain a topic into the dead letters. The figures are the ledger's, over a sliding window of wall time. Late events
+are no dead letters. Takes no clock: the time comes in.
+
+A bad record stays where it came in, a good one may be forwarded. So the share is that of all that came in by one source, or of
+all that ended here, whichever is more: a task that forwards nearly everything must not look bad for what stays.
 """
 
 from collections import deque
@@ -93,16 +95,17 @@ class DeadLetterBreaker:
 class _Window:
     """Counts of the newest steps."""
 
-    def __init__(self, step_ms: int, steps: int, totals: tuple[int, int]) -> None:
+    def __init__(self, step_ms: int, steps: int, totals: "_Totals") -> None:
         self._step_ms = step_ms
         self._steps = steps
         self._totals = totals
         self._counts: deque[tuple[int, int, int]] = deque()
         self._records = self._dead = 0
 
-    def add(self, totals: tuple[int, int], now_ms: int) -> None:
-        records, dead = totals[0] - self._totals[0], totals[1] - self._totals[1]
-        self._totals = totals
+    def add(self, totals: "_Totals", now_ms: int) -> None:
+        before, self._totals = self._totals, totals
+        came_in = (count - before.consumed.get(source, 0) for source, count in totals.consumed.items())
+        records, dead = max(totals.ended - before.ended, *came_in, 0), totals.dead - before.dead
         if records <= 0:
             return
         self._records += records
@@ -121,7 +124,19 @@ class _Window:
         return Reading(self._records, self._dead)
 
 
-def _totals(ledgers: Mapping[str, Ledger]) -> tuple[int, int]:
-    """Records that ended here, and how many of them as dead letters."""
+@dataclass(frozen=True, slots=True)
+class _Totals:
+    """What the ledgers say: records by source, how many ended here, and how many of these as dead letters."""
+
+    consumed: Mapping[str, int]
+    ended: int
+    dead: int
+
+
+def _totals(ledgers: Mapping[str, Ledger]) -> _Totals:
     sources = ledgers.values()
-    return sum(one.consumed - one.forwarded for one in sources), sum(one.invalid + one.future for one in sources)
+    return _Totals(
+        {source: one.consumed for source, one in ledgers.items()},
+        sum(one.consumed - one.forwarded for one in sources),
+        sum(one.invalid + one.future for one in sources),
+    )

@@ -9,7 +9,6 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-import structlog
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from aiokafka.errors import InvalidPartitionsError
@@ -34,8 +33,6 @@ from topology.settings import Settings
 from topology.task import FENCE_TIMEOUT_S
 from topology.topic_admin import wait_until_visible
 from topology.transaction import Transactor
-
-log = structlog.get_logger()
 
 # Longer than the largest state takes to write, shorter than Kafka's transaction.max.timeout.ms of 15 minutes.
 TRANSACTION_TIMEOUT_MS = 300_000
@@ -94,7 +91,7 @@ async def repartition(
         settings.repartition_topic,
     )
     topics = settings.topics
-    outputs = [topics.module_metrics, topics.system_metrics, topics.module_alerts, topics.health_status]
+    outputs = [topics.module_metrics, topics.system_metrics, topics.module_alerts]
     counts = await require_topics(settings, [source, changelog, forwarded, settings.partials_topic, *outputs])
     async with broker_errors(settings), admin_client(settings) as admin:
         await require_no_members(admin, settings)
@@ -227,7 +224,6 @@ async def _grow(admin: AIOKafkaAdminClient, names: Sequence[str], partitions: in
         except InvalidPartitionsError as error:
             raise ConfigError(f"somebody else added partitions meanwhile ({error}); run this again") from error
         await wait_until_visible(admin, names, partitions)
-        log.info("partitions added", topics=list(names), partitions=partitions)
 
 
 async def _write(

@@ -154,6 +154,12 @@ async def _configs(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str
     return found
 
 
+def _remedy_for_partitions(spec: TopicSpec, state: TopicState) -> str:
+    if spec.per_partition and state.partitions < spec.partitions:
+        return "stop the workers and run `modpulse state repartition`, which adds partitions and keeps the state"
+    return "choose a new application_id; to delete it and run `modpulse topics create` would lose what it holds"
+
+
 def _compare(spec: TopicSpec, state: TopicState, config: dict[str, str] | None) -> TopicReport:
     if state.forbidden:
         return TopicReport(spec.name, "failed", 0, ("we may not see it; grant DESCRIBE on it",))
@@ -164,9 +170,7 @@ def _compare(spec: TopicSpec, state: TopicState, config: dict[str, str] | None) 
     if spec.partitions != state.partitions:
         text = f"has {state.partitions} partitions, not {spec.partitions}"
         if spec.exact:
-            wrong.append(
-                f"{text}; stop the workers, delete it and run `modpulse topics create`, or choose a new application_id"
-            )
+            wrong.append(f"{text}; {_remedy_for_partitions(spec, state)}")
         else:
             notes.append(text)
     if config is None:

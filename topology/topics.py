@@ -44,12 +44,14 @@ class TopicSpec:
         partitions: how many.
         config: topic settings other than the broker's defaults.
         exact: whether another partition count is wrong (internal topics) or merely different (everybody else's).
+        per_partition: it has a partition for each of the input, which `modpulse state repartition` keeps so.
     """
 
     name: str
     partitions: int
     config: dict[str, str] = field(default_factory=dict)
     exact: bool = False
+    per_partition: bool = False
 
 
 def desired_topics(settings: Settings, input_partitions: int | None = None) -> tuple[TopicSpec, ...]:
@@ -77,8 +79,14 @@ def desired_topics(settings: Settings, input_partitions: int | None = None) -> t
         TopicSpec(topics.health_status, partitions, _compacted()),
         TopicSpec(topics.late, partitions, _deleted(_EVENT_RETENTION_MS, **forwarded)),
         TopicSpec(topics.dlq, partitions, _deleted(_DEAD_LETTER_RETENTION_MS, **forwarded)),
-        TopicSpec(settings.changelog_topic, tasks, _changelog(), exact=True),
-        TopicSpec(settings.repartition_topic, tasks, _deleted(_FOR_EVER, **forwarded, **_TRIMMED), exact=True),
+        TopicSpec(settings.changelog_topic, tasks, _changelog(), exact=True, per_partition=True),
+        TopicSpec(
+            settings.repartition_topic,
+            tasks,
+            _deleted(_FOR_EVER, **forwarded, **_TRIMMED),
+            exact=True,
+            per_partition=True,
+        ),
         TopicSpec(settings.partials_topic, 1, _compacted_and_deleted(window_ms), exact=True),
         TopicSpec(settings.system_changelog_topic, 1, _changelog(), exact=True),
         # Written by hand now and then, and read whole each time: one partition is one reader.

@@ -48,10 +48,13 @@ def test_what_is_older_than_the_window_is_forgotten_also_in_silence() -> None:
     assert one.observe("0", {"in": ledger(5_003_000, 5_002_000)}, 200_000) == Reading(1_000, 1_000)
 
 
-def test_a_forwarded_record_is_counted_where_it_ends() -> None:
+def test_what_stays_is_compared_with_all_that_came_in_for_good_records_may_be_forwarded() -> None:
     one = breaker()
     ledgers = {"in": ledger(5_000_100, 5_000_000, forwarded=900), "re": ledger(90, 10)}
-    assert one.observe("0", ledgers, 10) == Reading(200, 10)
+    assert one.observe("0", ledgers, 10) == Reading(1_000, 10)
+    # Where all is forwarded, what comes back to a task is what it processes; nothing is counted twice.
+    ledgers = {"in": ledger(5_000_100, 5_000_000, forwarded=900), "re": ledger(5_090, 10)}
+    assert one.observe("0", ledgers, 20) == Reading(6_000, 10)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from topology.settings.units import (
     format_size,
     parse_duration,
     parse_host_port,
+    parse_moment,
     parse_size,
     parse_switch,
 )
@@ -64,3 +65,27 @@ def test_an_address_is_a_host_and_a_port() -> None:
     for text in ("localhost", ":9092", "localhost:", "localhost:65536", "::1:9092", "a b:1"):
         with pytest.raises(ValueError, match="is not an address"):
             parse_host_port(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("now", "now"),
+        ("", None),
+        ("0", 0),
+        ("1769860800000", 1_769_860_800_000),
+        (1_769_860_800_000, 1_769_860_800_000),
+        ("2026-01-31T12:00:00Z", 1_769_860_800_000),
+        ("2026-01-31T14:00:00+02:00", 1_769_860_800_000),
+    ],
+)
+def test_a_moment_is_rfc_3339_or_milliseconds_or_now(text: object, moment: object) -> None:
+    assert parse_moment(text) == moment
+
+
+@pytest.mark.parametrize(
+    "text", ["yesterday", "2026-01-31T12:00:00", "1769860800", "99999999999999999999", "-1", "1e5", True, 1.5]
+)
+def test_anything_else_is_no_moment(text: object) -> None:
+    with pytest.raises(ValueError, match="milliseconds"):
+        parse_moment(text)

@@ -20,7 +20,11 @@ def repartition(
     ctx: typer.Context,
     partitions: Annotated[
         int | None,
-        typer.Option(min=1, help="How many the input is to have. Without it: as many as the input has now."),
+        typer.Option(
+            min=1,
+            max=10_000,
+            help="How many the input is to have; none can be taken away. Without it: as many as it has now.",
+        ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done; change nothing.")] = False,
     as_json: JsonFlag = False,
@@ -44,8 +48,12 @@ def repartition(
     print_table(
         [
             ("partitions", f"{done.before} -> {done.after}"),
-            ("modules", f"{done.modules}, of which {done.moved} {would}move"),
+            (
+                "modules",
+                f"{done.modules}, of which {done.moved} {would}move" if done.state_records else "none has to move",
+            ),
             ("state", f"{done.state_records} records {'to be ' if dry_run else ''}written"),
             ("topics", f"{would}grow: {', '.join(done.grown)}" if done.grown else "none to grow"),
-        ]
+            ("next", f"set topics.partitions = {done.after} where it is configured, and start the workers soon"),
+        ][: 4 if dry_run else 5]
     )

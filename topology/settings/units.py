@@ -15,6 +15,8 @@ _DURATION_UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_
 _SIZE_UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _SWITCHES = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
+# Less is a number of seconds; 0 is the beginning of everything.
+_FIRST_MS = 100_000_000_000
 # The end of the year 9999.
 _LAST_MS = 253_402_300_799_999
 _DURATION = re.compile(r"(\d{1,15})\s*(ms|s|m|h|d)?")
@@ -74,7 +76,10 @@ def parse_moment(value: object) -> int | Literal["now"] | None:
     if value == "now":
         return "now"
     if _is_text_or_int(value) and str(value).strip().isdecimal() and int(str(value)) <= _LAST_MS:
-        return int(str(value))
+        moment_ms = int(str(value))
+        if 0 < moment_ms < _FIRST_MS:
+            raise ValueError("is before 1973 in milliseconds since 1970; three zeros may be missing")
+        return moment_ms
     try:
         moment = datetime.fromisoformat(str(value))
     except ValueError:
