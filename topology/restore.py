@@ -1,6 +1,7 @@
 """Read a task's changelog partition to its end, and check the result against what the group committed."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any
 from aiokafka import TopicPartition
 
 from pipeline.native import Native
-from schemas.errors import BrokerUnavailable, PartitionsChanged, StateLost
+from schemas.errors import BrokerUnavailable, PartitionsChanged, StateIncompatible, StateLost
 from schemas.state import POSITION_KEY, unpack_position
 from topology.fetch import Piece, Span, SpanConsumer
 from topology.log_position import LogEdges
@@ -94,12 +95,10 @@ async def read_changelog(
 
 
 async def partition_counts(options: Mapping[str, Any], topic: str, partitions: int) -> dict[int, int]:
-    """For how many partitions the state of each task was made, by partition; tasks that never committed are left out.
+    """For how many partitions the state of each task was made, by partition.
 
-    A position is the last record of each transaction, so only the ends of the logs are read.
-
-    Raises:
-        StateIncompatible: a position cannot be read.
+    A position is the last record of each transaction, so only the ends of the logs are read. Tasks that never committed are
+    left out, and so are those whose position cannot be read: they say so themselves.
     """
     found: dict[int, int] = {}
     consumer = SpanConsumer(
@@ -111,12 +110,14 @@ async def partition_counts(options: Mapping[str, Any], topic: str, partitions: i
         begins, ends = await consumer.beginning_offsets(all_of_them), await consumer.end_offsets(all_of_them)
         for tp in all_of_them:
             last = TAIL_RECORDS
-            while tp.partition not in found and begins[tp] < ends[tp]:
+            while begins[tp] < ends[tp]:
                 begin = max(begins[tp], ends[tp] - last)
                 value = await _newest_position(consumer, tp, begin, ends[tp])
                 if value is not None:
-                    found[tp.partition] = unpack_position(value).partitions
-                elif begin == begins[tp]:
+                    with contextlib.suppress(StateIncompatible):
+                        found[tp.partition] = unpack_position(value).partitions
+                    break
+                if begin == begins[tp]:
                     break
                 last *= TAIL_RECORDS
     finally:
