@@ -88,7 +88,7 @@ many_events = st.builds(with_crowd, crowds, streams(), st.integers(0, 60))
 change_places = st.lists(st.integers(0, 10_000), min_size=1, max_size=3)
 
 
-@fixed(120)
+@fixed(80)
 @given(
     st.integers(1, 3).flatmap(
         lambda improve: st.lists(
@@ -112,7 +112,7 @@ ANY = st.sampled_from(
 )
 
 
-@fixed(120)
+@fixed(80)
 @given(
     st.lists(configs_of(FINE, profile_of("all", 2)), min_size=2, max_size=3),
     many_events,
@@ -126,7 +126,7 @@ def test_window_sizes_may_come_and_go_over_the_same_base(
     agree(run, model, health=True)
 
 
-@fixed(120)
+@fixed(80)
 @given(
     st.lists(configs_of(ANY, profile_of("without bursts", 2)), min_size=2, max_size=3),
     many_events,

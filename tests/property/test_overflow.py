@@ -78,7 +78,7 @@ def limited(config: CoreConfig, most_modules: int, expiry_ms: int, *, native: bo
     return replace(config, limits=limits, native=native)
 
 
-@fixed(150)
+@fixed(100)
 @given(
     configs(),
     streams(),

@@ -216,10 +216,10 @@ def test_the_table_equals_a_dictionary_also_where_slots_collide(seed: int) -> No
     rng = random.Random(seed)
     table, model = IdTable(tables()), dict[int, int]()
     # Many ids share their low bits, so they want the same slot whatever the size of the table.
-    pool = [rng.choice((5, 6, 2**64 - 1)) % 2**16 + (rng.getrandbits(40) << 24) for _ in range(4_000)]
+    pool = [rng.choice((5, 6, 2**64 - 1)) % 2**16 + (rng.getrandbits(40) << 24) for _ in range(1_500)]
     pool = sorted({id_ % 2**64 or 1 for id_ in pool})
-    for step in range(60):
-        chosen = rng.sample(pool, rng.randrange(1, 200))
+    for step in range(40):
+        chosen = rng.sample(pool, rng.randrange(1, 120))
         panes = [rng.randrange(1, 100) for _ in chosen]
         for id_, pane in zip(chosen, panes, strict=True):
             model[id_] = pane
