@@ -5,7 +5,6 @@ of the topic nor who writes to it meanwhile matters. It is read as the worker re
 here changes a topic.
 """
 
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
@@ -13,21 +12,18 @@ from dataclasses import replace
 from aiokafka import TopicPartition
 
 from pipeline.native import load_native
-from schemas.errors import BrokerUnavailable
 from topology.dead_letters import Letter, LetterFilter, Overview, letter_of
 from topology.existing_topics import require_topics
 from topology.fetch import SpanConsumer
 from topology.kafka_client import broker_errors, client_options
+from topology.log_reader import log_reader, spans_between
 from topology.piece import Piece
 from topology.progress import Progress
 from topology.settings import Settings
-from topology.span import Span
 
-_FETCH_WAIT_MS = 500
 _PIECE_RECORDS = 2_000
 # What one batch of letters may take when parsed; ours hold a single letter when they are large.
 _BATCH_BYTES = 64 << 20
-_STALL_TIMEOUT_S = 60.0
 
 
 def letters_of(topic: str, partition: int, piece: Piece) -> Iterator[Letter]:
@@ -66,25 +62,14 @@ class LetterReader:
                 yield letter
 
     async def _partition(self, partition: TopicPartition, end: int) -> AsyncGenerator[Letter, None]:
-        consumer = self._consumer
-        consumer.assign([partition])
-        consumer.seek(partition, self.begins[partition.partition])
-        progress = time.monotonic()
-        while (position := await consumer.position(partition)) < end:
-            found: dict[TopicPartition, list[Span]] = await consumer.getmany(partition, timeout_ms=_FETCH_WAIT_MS)
-            for span in found.get(partition, ()):
+        begin = self.begins[partition.partition]
+        async with aclosing(spans_between(self._consumer, partition, begin, end)) as spans:
+            async for span in spans:
                 for piece in span.pieces(_PIECE_RECORDS, self._native, refuse_above=_BATCH_BYTES):
                     for letter in letters_of(partition.topic, partition.partition, piece):
                         if letter.offset >= end:
                             return
                         yield letter
-            # Markers of transactions move the position too, without a record.
-            if await consumer.position(partition) > position:
-                progress = time.monotonic()
-            elif time.monotonic() - progress > _STALL_TIMEOUT_S:
-                raise BrokerUnavailable(
-                    f"{partition.topic}/{partition.partition}: nothing came for {_STALL_TIMEOUT_S:.0f} s before offset {end}"
-                )
 
 
 @asynccontextmanager
@@ -97,20 +82,12 @@ async def letter_reader(settings: Settings, topic: str) -> AsyncIterator[LetterR
     """
     count = (await require_topics(settings, [topic]))[topic]
     partitions = [TopicPartition(topic, number) for number in range(count)]
-    async with broker_errors(settings):
-        consumer = SpanConsumer(
-            **client_options(settings),
-            isolation_level="read_committed",
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            fetch_max_wait_ms=_FETCH_WAIT_MS,
-        )
-        try:
-            await consumer.start()
-            begins = await consumer.beginning_offsets(partitions)
-            yield LetterReader(consumer, partitions, {tp.partition: offset for tp, offset in begins.items()})
-        finally:
-            await consumer.stop()
+    async with (
+        broker_errors(settings),
+        log_reader(client_options(settings), auto_offset_reset="earliest") as consumer,
+    ):
+        begins = await consumer.beginning_offsets(partitions)
+        yield LetterReader(consumer, partitions, {tp.partition: offset for tp, offset in begins.items()})
 
 
 async def overview(settings: Settings, topic: str, wanted: LetterFilter, keep: int, progress: Progress) -> Overview:

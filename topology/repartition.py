@@ -24,8 +24,8 @@ from topology.addressed import Addresses
 from topology.attempt import Attempt
 from topology.broker_protocol import describe_topics
 from topology.existing_topics import require_topics
-from topology.fetch import SpanConsumer
 from topology.kafka_client import admin_client, broker_errors, client_options
+from topology.log_reader import log_reader
 from topology.outgoing import MAX_BATCH_BYTES, Record, batches_of
 from topology.repartition_checks import require_homes, require_no_members, require_read
 from topology.restore import Restored, check_not_cut, check_not_made_anew, read_changelog
@@ -154,16 +154,10 @@ async def _fence(settings: Settings, name: str) -> None:
 
 async def _ends(settings: Settings, partitions: int) -> list[int]:
     """The end of what is committed of each changelog partition: where a transaction that is open began."""
-    consumer = SpanConsumer(
-        **client_options(settings), isolation_level="read_committed", enable_auto_commit=False, auto_offset_reset="none"
-    )
-    await consumer.start()
-    try:
-        wanted = [TopicPartition(settings.changelog_topic, number) for number in range(partitions)]
+    wanted = [TopicPartition(settings.changelog_topic, number) for number in range(partitions)]
+    async with log_reader(client_options(settings)) as consumer:
         found = await consumer.end_offsets(wanted)
-        return [found[tp] for tp in wanted]
-    finally:
-        await consumer.stop()
+    return [found[tp] for tp in wanted]
 
 
 def _restored(settings: Settings, rules: Sequence[Rule], read: Sequence[Restored], changelog_id: str) -> _Tasks:

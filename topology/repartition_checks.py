@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import aclosing
 
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -11,10 +12,10 @@ from pipeline.rekey import misplaced
 from schemas.errors import ConfigError
 from topology.fetch import SpanConsumer
 from topology.kafka_client import client_options
+from topology.log_reader import log_reader, spans_between
 from topology.piece import Piece
 from topology.restore import check_not_behind
 from topology.settings import Settings
-from topology.span import Span
 
 # So many module ids are named in an error.
 _NAMED = 5
@@ -50,17 +51,9 @@ async def require_read(settings: Settings, cores: Sequence[ModuleCore], before: 
     """
     topics = (settings.topics.module_log_events, settings.repartition_topic)
     sources = [TopicPartition(topic, number) for topic in topics for number in range(before)]
-    consumer = SpanConsumer(
-        **client_options(settings),
-        group_id=settings.application_id,
-        enable_auto_commit=False,
-        isolation_level="read_committed",
-        auto_offset_reset="none",
-    )
-    await consumer.start()
-    try:
+    unread: dict[TopicPartition, tuple[int, int]] = {}
+    async with log_reader(client_options(settings), group_id=settings.application_id) as consumer:
         begins, ends = await consumer.beginning_offsets(sources), await consumer.end_offsets(sources)
-        unread: dict[TopicPartition, tuple[int, int]] = {}
         for tp in sources:
             position = cores[tp.partition].offsets.get(tp.topic)
             check_not_behind(str(tp.partition), tp.topic, position, await consumer.committed(tp))
@@ -68,8 +61,6 @@ async def require_read(settings: Settings, cores: Sequence[ModuleCore], before: 
             if start < ends[tp] and (first := await _records(consumer, tp, start, ends[tp], 1)) is not None:
                 last = await _records(consumer, tp, max(start, ends[tp] - _TAIL), ends[tp], _TAIL) or first
                 unread[tp] = int(first.records.timestamps[0]), _newest_ms(cores[tp.partition], tp, last)
-    finally:
-        await consumer.stop()
     _require_short(settings, cores, unread)
 
 
@@ -105,11 +96,8 @@ def _require_short(
 
 async def _records(consumer: SpanConsumer, tp: TopicPartition, start: int, end: int, most: int) -> Piece | None:
     """The first records of [start, end), at least `most` where there are so many; None where there are markers only."""
-    consumer.assign([tp])
-    consumer.seek(tp, start)
-    while await consumer.position(tp) < end:
-        spans: dict[TopicPartition, list[Span]] = await consumer.getmany(tp, timeout_ms=500)
-        for span in spans.get(tp, ()):
+    async with aclosing(spans_between(consumer, tp, start, end)) as spans:
+        async for span in spans:
             for piece in span.pieces(most):
                 if len(piece.records):
                     return piece

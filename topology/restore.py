@@ -4,18 +4,19 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import TopicPartition
 
 from pipeline.native import Native
-from schemas.errors import BrokerUnavailable, PartitionsChanged, StateIncompatible, StateLost
+from schemas.errors import PartitionsChanged, StateIncompatible, StateLost
 from schemas.state import POSITION_KEY, unpack_position
 from topology.fetch import Piece, Span, SpanConsumer
 from topology.log_position import LogEdges
+from topology.log_reader import log_reader, spans_between
 
-STALL_TIMEOUT_S = 60.0
 # A restore holds up to three fetches beside the state; a flush's batches are smaller, and what is larger still comes through.
 FETCH_BYTES = 4 << 20
 # The last records of a changelog among which its position is looked for, and by how much more each time.
@@ -64,33 +65,13 @@ async def read_changelog(
         return Restored({}, log.begin, 0, time.monotonic() - began)
     state: dict[bytes, bytes] = {}
     records = 0
-    consumer = SpanConsumer(
-        **options,
-        isolation_level="read_committed",
-        enable_auto_commit=False,
-        auto_offset_reset="none",  # the default would race to the end of the log and restore nothing
-        max_partition_fetch_bytes=FETCH_BYTES,
-        fetch_max_bytes=FETCH_BYTES,
-    )
-    await consumer.start()
-    try:
+    async with log_reader(options, max_partition_fetch_bytes=FETCH_BYTES, fetch_max_bytes=FETCH_BYTES) as consumer:
         if log is None:
             begin, end = await consumer.beginning_offsets([tp]), await consumer.end_offsets([tp])
             log = LogEdges("", begin[tp], end[tp])
-        consumer.assign([tp])
-        consumer.seek(tp, log.begin)
-        progress = time.monotonic()
-        while await consumer.position(tp) < log.end:
-            found: dict[TopicPartition, list[Span]] = await consumer.getmany(tp, timeout_ms=500)
-            for span in found.get(tp, ()):
+        async with aclosing(spans_between(consumer, tp, log.begin, log.end)) as spans:
+            async for span in spans:
                 records += await asyncio.to_thread(_take, state, span, native)
-                progress = time.monotonic()
-            if time.monotonic() - progress > STALL_TIMEOUT_S:
-                raise BrokerUnavailable(
-                    f"{topic}/{partition}: no state came for {STALL_TIMEOUT_S:.0f} s before offset {log.end}"
-                )
-    finally:
-        await consumer.stop()
     return Restored(state, log.begin, records, time.monotonic() - began)
 
 
@@ -101,11 +82,7 @@ async def partition_counts(options: Mapping[str, Any], topic: str, partitions: i
     left out, and so are those whose position cannot be read: they say so themselves.
     """
     found: dict[int, int] = {}
-    consumer = SpanConsumer(
-        **options, isolation_level="read_committed", enable_auto_commit=False, auto_offset_reset="none"
-    )
-    await consumer.start()
-    try:
+    async with log_reader(options) as consumer:
         all_of_them = [TopicPartition(topic, number) for number in range(partitions)]
         begins, ends = await consumer.beginning_offsets(all_of_them), await consumer.end_offsets(all_of_them)
         for tp in all_of_them:
@@ -116,30 +93,20 @@ async def partition_counts(options: Mapping[str, Any], topic: str, partitions: i
                 if value is not None:
                     with contextlib.suppress(StateIncompatible):
                         found[tp.partition] = unpack_position(value).partitions
-                    break
-                if begin == begins[tp]:
+                if value is not None or begin == begins[tp]:
                     break
                 last *= TAIL_RECORDS
-    finally:
-        await consumer.stop()
     return found
 
 
 async def _newest_position(consumer: SpanConsumer, tp: TopicPartition, begin: int, end: int) -> bytes | None:
     """The last position record of [begin, end)."""
     newest: bytes | None = None
-    consumer.assign([tp])
-    consumer.seek(tp, begin)
-    progress = time.monotonic()
-    while await consumer.position(tp) < end:
-        spans: dict[TopicPartition, list[Span]] = await consumer.getmany(tp, timeout_ms=500)
-        for span in spans.get(tp, ()):
-            progress = time.monotonic()
+    async with aclosing(spans_between(consumer, tp, begin, end)) as spans:
+        async for span in spans:
             for piece in span.pieces(PIECE_RECORDS):
                 for key, value in zip(piece.keys, piece.values, strict=True):
                     newest = value if key == POSITION_KEY else newest
-        if time.monotonic() - progress > STALL_TIMEOUT_S:
-            raise BrokerUnavailable(f"{tp.topic}/{tp.partition}: nothing came for {STALL_TIMEOUT_S:.0f} s before {end}")
     return newest
 
 
