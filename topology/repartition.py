@@ -6,7 +6,7 @@ of all tasks is read, re-keyed (`pipeline.rekey`) and written in one transaction
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -18,8 +18,7 @@ from pipeline.ingest.modules import OTHER
 from pipeline.module_core import ModuleCore
 from pipeline.outputs import Cut
 from pipeline.rekey import align, rekey
-from schemas.errors import BrokerUnavailable, ConfigError, StateIncompatible
-from schemas.state import POSITION_KEY, Position, unpack_position
+from schemas.errors import ConfigError, StateIncompatible
 from topology.addressed import Addresses
 from topology.attempt import Attempt
 from topology.broker_protocol import describe_topics
@@ -28,9 +27,8 @@ from topology.kafka_client import admin_client, broker_errors, client_options
 from topology.log_reader import log_reader
 from topology.outgoing import MAX_BATCH_BYTES, Record, batches_of
 from topology.repartition_checks import require_homes, require_no_members, require_read
-from topology.restore import Restored, check_not_cut, check_not_made_anew, read_changelog
+from topology.restore import Restored, check_changelog, position_of, read_changelog
 from topology.settings import Settings
-from topology.task import FENCE_TIMEOUT_S
 from topology.topic_admin import wait_until_visible
 from topology.transaction import Transactor
 
@@ -58,14 +56,6 @@ class Repartitioned:
     moved: int = 0
     state_records: int = 0
     grown: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class _Tasks:
-    """All tasks as they were left."""
-
-    cores: list[ModuleCore]
-    positions: dict[int, Position]
 
 
 async def repartition(
@@ -103,8 +93,9 @@ async def repartition(
             await read_changelog(client_options(settings), changelog, number) for number in range(counts[changelog])
         ]
         changelog_id = (await describe_topics(admin, [changelog])).topics[changelog].topic_id
-        tasks = _restored(settings, rules, read, changelog_id)
-        before = len(tasks.cores) or counts[source]
+        committed = await _committed(settings, counts[changelog])
+        cores = _restored(settings, rules, read, changelog_id, committed)
+        before = len(cores) or counts[source]
         # A run that was killed may have left topics that have more already.
         least = max(counts[source], counts[changelog], counts[forwarded], before)
         after = wanted or least
@@ -115,10 +106,10 @@ async def repartition(
             )
         plan = Repartitioned(before, after, grown=tuple(n for n in (changelog, forwarded, source) if counts[n] < after))
         cuts: list[tuple[int, Cut]] = []
-        if tasks.cores and before < after:
-            await require_read(settings, tasks.cores, before)
-            require_homes(settings, tasks.cores)
-            cuts, plan = _moved(settings, rules, tasks.cores, plan)
+        if cores and before < after:
+            await require_read(settings, cores)
+            require_homes(settings, cores)
+            cuts, plan = _moved(settings, rules, cores, plan)
         if dry_run:
             return plan
         await _grow(admin, [name for name in plan.grown if name != source], after)
@@ -141,13 +132,7 @@ async def _fence(settings: Settings, name: str) -> None:
     """Whoever writes under this name can write nothing more; what it had begun is aborted."""
     transactor = Transactor(settings, client_options(settings), name, settings.application_id)
     try:
-        async with asyncio.timeout(FENCE_TIMEOUT_S):
-            await transactor.open()
-    except TimeoutError as error:
-        raise BrokerUnavailable(
-            f"task {name}: no broker coordinates its transactions for {FENCE_TIMEOUT_S:g} s; see the leaders of"
-            " __transaction_state, and run this again"
-        ) from error
+        await transactor.open()
     finally:
         await transactor.close()
 
@@ -160,29 +145,41 @@ async def _ends(settings: Settings, partitions: int) -> list[int]:
     return [found[tp] for tp in wanted]
 
 
-def _restored(settings: Settings, rules: Sequence[Rule], read: Sequence[Restored], changelog_id: str) -> _Tasks:
+async def _committed(settings: Settings, partitions: int) -> list[dict[str, int]]:
+    """What the group committed, by source, for each partition."""
+    topics = (settings.topics.module_log_events, settings.repartition_topic)
+    async with log_reader(client_options(settings), group_id=settings.application_id) as consumer:
+        found = [
+            {topic: await consumer.committed(TopicPartition(topic, number)) for topic in topics}
+            for number in range(partitions)
+        ]
+    return [{topic: offset for topic, offset in one.items() if offset is not None} for one in found]
+
+
+def _restored(
+    settings: Settings,
+    rules: Sequence[Rule],
+    read: Sequence[Restored],
+    changelog_id: str,
+    committed: Sequence[Mapping[str, int]],
+) -> list[ModuleCore]:
     """The tasks of the partition count that their positions name; none where no task ever committed anything.
 
     Raises:
-        StateLost: the head of a changelog is gone, or it is another topic.
+        StateLost: the head of a changelog is gone, it is another topic, or it is behind what the group committed.
         StateIncompatible: the state cannot be read, or does not fit together.
     """
-    positions = {
-        number: unpack_position(found.state[POSITION_KEY])
-        for number, found in enumerate(read)
-        if POSITION_KEY in found.state
-    }
-    known = {position.partitions for position in positions.values()}
-    if len(known) > 1 or (known and max(positions) >= max(known)):
+    positions = [position_of(found) for found in read]
+    known = {position.partitions for position in positions if position is not None}
+    if len(known) > 1 or any(position is not None for position in positions[max(known, default=0) :]):
         raise StateIncompatible(
             f"the tasks of {settings.changelog_topic} were made for different numbers of partitions ({sorted(known)}); restore"
             " the topic from a backup, or choose a new application_id"
         )
-    for number, position in positions.items():
-        name, shell = str(number), position.shell
-        known_id = shell.topic_ids.get(settings.changelog_topic, "")
-        check_not_made_anew(name, settings.changelog_topic, known_id, changelog_id)
-        check_not_cut(name, settings.changelog_topic, read[number].begin, shell.changelog_begin)
+    for number, position in enumerate(positions):
+        check_changelog(
+            str(number), settings.changelog_topic, position, read[number].begin, changelog_id, committed[number]
+        )
     cores = [
         ModuleCore(settings.core(), rules, partition=number, partitions=count)
         for count in known
@@ -190,7 +187,7 @@ def _restored(settings: Settings, rules: Sequence[Rule], read: Sequence[Restored
     ]
     for core, found in zip(cores, read, strict=False):
         core.restore(found.state)
-    return _Tasks(cores, positions)
+    return cores
 
 
 def _moved(

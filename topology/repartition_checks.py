@@ -14,7 +14,6 @@ from topology.fetch import SpanConsumer
 from topology.kafka_client import client_options
 from topology.log_reader import log_reader, spans_between
 from topology.piece import Piece
-from topology.restore import check_not_behind
 from topology.settings import Settings
 
 # So many module ids are named in an error.
@@ -39,7 +38,7 @@ async def require_no_members(admin: AIOKafkaAdminClient, settings: Settings) -> 
         )
 
 
-async def require_read(settings: Settings, cores: Sequence[ModuleCore], before: int) -> None:
+async def require_read(settings: Settings, cores: Sequence[ModuleCore]) -> None:
     """What is still to be read must be short enough for windows to wait for it.
 
     After the growth a module's events come in by two ways, the old partition and its new one, and stream time follows the faster
@@ -47,16 +46,14 @@ async def require_read(settings: Settings, cores: Sequence[ModuleCore], before: 
 
     Raises:
         ConfigError: something is.
-        StateLost: a task is behind what the group committed.
     """
     topics = (settings.topics.module_log_events, settings.repartition_topic)
-    sources = [TopicPartition(topic, number) for topic in topics for number in range(before)]
+    sources = [TopicPartition(topic, number) for topic in topics for number in range(len(cores))]
     unread: dict[TopicPartition, tuple[int, int]] = {}
-    async with log_reader(client_options(settings), group_id=settings.application_id) as consumer:
+    async with log_reader(client_options(settings)) as consumer:
         begins, ends = await consumer.beginning_offsets(sources), await consumer.end_offsets(sources)
         for tp in sources:
             position = cores[tp.partition].offsets.get(tp.topic)
-            check_not_behind(str(tp.partition), tp.topic, position, await consumer.committed(tp))
             start = max(position or 0, begins[tp])
             if start < ends[tp] and (first := await _records(consumer, tp, start, ends[tp], 1)) is not None:
                 last = await _records(consumer, tp, max(start, ends[tp] - _TAIL), ends[tp], _TAIL) or first

@@ -12,7 +12,7 @@ from aiokafka import TopicPartition
 
 from pipeline.native import Native
 from schemas.errors import PartitionsChanged, StateIncompatible, StateLost
-from schemas.state import POSITION_KEY, unpack_position
+from schemas.state import POSITION_KEY, Position, ShellPosition, unpack_position
 from topology.fetch import Piece, Span, SpanConsumer
 from topology.log_position import LogEdges
 from topology.log_reader import log_reader, spans_between
@@ -152,7 +152,43 @@ def _take_piece(state: dict[bytes, bytes], piece: Piece) -> int:
     return len(keys)
 
 
-def check_not_made_anew(task: str, changelog: str, known_id: str, topic_id: str) -> None:
+def position_of(restored: Restored) -> Position | None:
+    """Where the task stood; None where it never committed.
+
+    Raises:
+        StateIncompatible: the position cannot be read.
+    """
+    found = restored.state.get(POSITION_KEY)
+    return None if found is None else unpack_position(found)
+
+
+def check_changelog(
+    task: str, topic: str, position: Position | None, begin: int, topic_id: str, committed: Mapping[str, int]
+) -> None:
+    """See whether a changelog is whole and the one that the group's commits belong to.
+
+    To be called before windows are looked at: what is missing in a log that was cut or made anew need not fit together.
+
+    Args:
+        task: its name, for the message.
+        topic: the changelog.
+        position: the task's, see `position_of`.
+        begin: where the log begins.
+        topic_id: the broker's id of the topic; empty when it does not tell.
+        committed: what the group committed, by source; sources without a commit are left out.
+
+    Raises:
+        StateLost: it is not.
+    """
+    shell = ShellPosition() if position is None else position.shell
+    offsets = {} if position is None else position.offsets
+    _check_not_made_anew(task, topic, shell.topic_ids.get(topic, ""), topic_id)
+    _check_not_cut(task, topic, begin, shell.changelog_begin)
+    for source, offset in committed.items():
+        _check_not_behind(task, source, offsets.get(source), offset)
+
+
+def _check_not_made_anew(task: str, changelog: str, known_id: str, topic_id: str) -> None:
     """A changelog that was deleted and made anew holds only what was written since.
 
     Raises:
@@ -166,7 +202,7 @@ def check_not_made_anew(task: str, changelog: str, known_id: str, topic_id: str)
         )
 
 
-def check_not_cut(task: str, changelog: str, begin: int, known_begin: int) -> None:
+def _check_not_cut(task: str, changelog: str, begin: int, known_begin: int) -> None:
     """A changelog is compacted, never cut: one that begins later than it did has lost windows nobody would miss.
 
     Raises:
@@ -180,13 +216,13 @@ def check_not_cut(task: str, changelog: str, begin: int, known_begin: int) -> No
         )
 
 
-def check_not_behind(task: str, topic: str, restored: int | None, committed: int | None) -> None:
+def _check_not_behind(task: str, topic: str, restored: int | None, committed: int) -> None:
     """Position and commit are written in one transaction, so a position behind the commit means lost state.
 
     Raises:
         StateLost: the changelog does not reach as far as the group committed.
     """
-    if committed is not None and (restored is None or restored < committed):
+    if restored is None or restored < committed:
         raise StateLost(
             f"task {task}: the changelog ends at offset {restored if restored is not None else 'none'} of {topic}, but the"
             f" group committed {committed}: the changelog was truncated or deleted. Restore it, or start once with"

@@ -17,8 +17,8 @@ from pipeline.module_core import ModuleCore
 from pipeline.native import load_native
 from pipeline.outputs import StateRecord
 from pipeline.task_core import TaskCore
-from schemas.errors import BrokerUnavailable, InputRewound, StateIncompatible, StateLost
-from schemas.state import POSITION_KEY, ShellPosition, unpack_position
+from schemas.errors import BrokerUnavailable, InputRewound, PartitionsChanged, StateIncompatible, StateLost
+from schemas.state import POSITION_KEY, Position
 from topology.acceptance import Acceptance
 from topology.clock import SteadyClock
 from topology.fetch import Piece
@@ -26,22 +26,13 @@ from topology.flush_pace import FlushPace
 from topology.instruments import Instruments
 from topology.letters import adopt
 from topology.log_position import LogEdges, restart_of, start_of
-from topology.restore import (
-    Restored,
-    check_not_behind,
-    check_not_cut,
-    check_not_made_anew,
-    check_partitions,
-    read_changelog,
-)
+from topology.restore import check_changelog, check_partitions, position_of, read_changelog
 from topology.settings import Settings
 from topology.silence import Silence
 from topology.transaction import Transactor
 
 log = structlog.get_logger()
 
-# The client waits for a coordinator for ever; a task whose coordinator is away must not hold up the others.
-FENCE_TIMEOUT_S = 30.0
 # What is left of a task that is given up gets this long to end by itself.
 GIVE_UP_S = 2.0
 # With so many times `limits.max_buffered_bytes` in hand a task processes nothing more until it has flushed.
@@ -176,14 +167,7 @@ class Task:
             InputRewound: the position does not fit the log of a source.
             BrokerUnavailable: nobody coordinates the task's transactions.
         """
-        try:
-            async with asyncio.timeout(FENCE_TIMEOUT_S):
-                await self._transactor.open()
-        except TimeoutError as error:
-            raise BrokerUnavailable(
-                f"task {self.spec.name}: no broker coordinates its transactions for {FENCE_TIMEOUT_S:g} s; see the leaders of"
-                " __transaction_state"
-            ) from error
+        await self._transactor.open()
         async with restores:
             await self._restore(logs, acceptance)
 
@@ -195,13 +179,15 @@ class Task:
         keys = [key for key in restored.state if key != POSITION_KEY]
         is_new = POSITION_KEY not in restored.state
         committed = {tp.topic: offset for tp, offset in (await logs.committed(self.sources)).items()}
-        if isinstance(self.core, ModuleCore):
-            await self._check_partitions(logs, restored.state.get(POSITION_KEY), self.core.partitions)
         try:
-            # Before windows are looked at: what is missing in a log that was cut or made anew need not fit together.
-            self._check_changelog(logs, restored, committed)
+            position = position_of(restored)
+            await self._check_partitions(logs, position)
+            topic_id = logs.topic_id(spec.changelog)
+            check_changelog(spec.name, spec.changelog, position, restored.begin, topic_id, committed)
             # A large state takes its time; the other tasks of the worker go on meanwhile.
             await asyncio.to_thread(self.core.restore, restored.state)
+        except PartitionsChanged:
+            raise
         except (StateLost, StateIncompatible) as error:
             if spec.name not in acceptance.state_loss:
                 text = str(error)
@@ -231,40 +217,19 @@ class Task:
             restore_seconds=round(restored.seconds, 3),
         )
 
-    async def _check_partitions(self, logs: LogView, found: bytes | None, partitions: int) -> None:
+    async def _check_partitions(self, logs: LogView, position: Position | None) -> None:
         """Refuse to work beside state that was made for another number of partitions; no operator may accept that.
 
         Raises:
             PartitionsChanged: there is some.
         """
-        if found is None:
+        if not isinstance(self.core, ModuleCore):
+            return
+        if position is None:
             # Without state nothing contradicts; but the modules of this partition may have state in another task.
             await logs.check_partitions()
-            return
-        try:
-            made_for = unpack_position(found).partitions
-        except StateIncompatible:
-            return  # said later, where it can be accepted
-        check_partitions(self.spec.changelog, {self.spec.partition: made_for}, partitions)
-
-    def _check_changelog(self, logs: LogView, restored: Restored, committed: Mapping[str, int]) -> None:
-        """See whether the changelog is the one that the group's commits belong to, and whole.
-
-        Raises:
-            StateLost: it is not.
-            StateIncompatible: its position cannot be read.
-        """
-        spec = self.spec
-        found = restored.state.get(POSITION_KEY)
-        position = None if found is None else unpack_position(found)
-        former = ShellPosition() if position is None else position.shell
-        known_id = former.topic_ids.get(spec.changelog, "")
-        check_not_made_anew(spec.name, spec.changelog, known_id, logs.topic_id(spec.changelog))
-        check_not_cut(spec.name, spec.changelog, restored.begin, former.changelog_begin)
-        for topic in spec.sources:
-            check_not_behind(
-                spec.name, topic, None if position is None else position.offsets.get(topic), committed.get(topic)
-            )
+        else:
+            check_partitions(self.spec.changelog, {self.spec.partition: position.partitions}, self.core.partitions)
 
     async def _begin_at(self, logs: LogView) -> None:
         """Where a task without state reads the input from, if a time is set; other sources hold nothing older."""

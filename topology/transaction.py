@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import InvalidProducerEpoch, InvalidProducerIdMapping, KafkaError, ProducerFenced
 
 from pipeline.outputs import Cut, Rejected
-from schemas.errors import ConfigError, TaskFenced
+from schemas.errors import BrokerUnavailable, ConfigError, TaskFenced
 from topology.addressed import Addresses, PackedParcel, Parcel
 from topology.attempt import Attempt, Sent
 from topology.letters import letter, without_forwarded
@@ -19,6 +19,8 @@ from topology.topic_limits import TopicLimits
 
 log = structlog.get_logger()
 
+# The client waits for a coordinator for ever; a task whose coordinator is away must not hold up the others.
+FENCE_TIMEOUT_S = 30.0
 CLOSE_TIMEOUT_S = 3.0
 # Ends of producers that nobody waits for; held here, or the loop would drop them half way.
 _ABANDONED: set[asyncio.Future[Any]] = set()
@@ -56,10 +58,20 @@ class Transactor:
 
         aiokafka's `start` returns before the producer id is initialised, so nothing is fenced yet; an empty transaction
         waits for it.
+
+        Raises:
+            BrokerUnavailable: nobody coordinates the task's transactions.
         """
-        await self._producer.start()
-        await self._producer.begin_transaction()
-        await self._producer.abort_transaction()
+        try:
+            async with asyncio.timeout(FENCE_TIMEOUT_S):
+                await self._producer.start()
+                await self._producer.begin_transaction()
+                await self._producer.abort_transaction()
+        except TimeoutError as error:
+            raise BrokerUnavailable(
+                f"task {self._task_name}: no broker coordinates its transactions for {FENCE_TIMEOUT_S:g} s; see the leaders of"
+                " __transaction_state"
+            ) from error
 
     @property
     def client(self) -> Any:
