@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from schemas.errors import ConfigError
+from topology.probe_server import ProbeServer
 from topology.supervisor.child import Child, end_in_words
 from topology.supervisor.metrics import SupervisorMetrics
 from topology.supervisor.pages import merged_metrics, readiness
@@ -16,51 +16,20 @@ from topology.supervisor.scrape import Answer, Scraper
 STUCK_AFTER_S = 60.0
 
 
-class SupervisorServer:
+class SupervisorServer(ProbeServer):
     """Speaks for all workers. It answers as long as the supervisor's loop turns, whatever the workers do."""
 
     def __init__(self, children: Sequence[Child], scraper: Scraper, stopping: Callable[[], bool]) -> None:
         self._children = children
         self._scraper = scraper
         self._stopping = stopping
-        self._metrics = SupervisorMetrics(len(children))
-        self._runner: web.AppRunner | None = None
+        self._own = SupervisorMetrics(len(children))
+        super().__init__()
 
-    async def start(self, host: str, port: int) -> None:
-        """Listen.
-
-        Raises:
-            ConfigError: the address cannot be bound.
-        """
-        app = web.Application()
-        app.add_routes(
-            [web.get("/metrics", self._get_metrics), web.get("/livez", self._livez), web.get("/readyz", self._readyz)]
-        )
-        self._runner = web.AppRunner(app, access_log=None)
-        await self._runner.setup()
-        try:
-            await web.TCPSite(self._runner, host, port).start()
-        except OSError as error:
-            await self._runner.cleanup()
-            raise ConfigError(
-                f"metrics.bind = {host}:{port} cannot be bound ({error.strerror}); choose another port, or port 0 for any"
-                " free one"
-            ) from error
-
-    async def stop(self) -> None:
-        """Stop listening."""
-        if self._runner is not None:
-            await self._runner.cleanup()
-
-    @property
-    def addresses(self) -> list[str]:
-        """Where it listens."""
-        return [f"{host}:{port}" for host, port, *_ in (self._runner.addresses if self._runner else [])]
-
-    async def _get_metrics(self, request: web.Request) -> web.Response:
+    async def _metrics(self, request: web.Request) -> web.Response:
         answers = await self._scraper.ask(self._children, "/metrics")
         pages = {number: answer.text for number, answer in answers.items() if answer.good}
-        text = self._metrics.page(self._children, set(pages)) + merged_metrics(pages)
+        text = self._own.page(self._children, set(pages)) + merged_metrics(pages)
         return web.Response(body=text.encode(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def _readyz(self, request: web.Request) -> web.Response:
