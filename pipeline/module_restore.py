@@ -11,7 +11,7 @@ from pipeline.health.hysteresis import of_version_1
 from pipeline.ingest import registry_state
 from pipeline.ingest.identifiers import U8
 from pipeline.module_parts import ModuleParts
-from pipeline.position_check import check_position
+from pipeline.position_check import take_position
 from pipeline.windows import layout as at
 from pipeline.windows.persist import chunks_of
 from pipeline.windows.resize import Resized, resize
@@ -20,7 +20,7 @@ from pipeline.windows.tree import WindowTree
 from pipeline.windows.unpersist import KINDS, check_windows, restore_window
 from schemas.checksum import damaged
 from schemas.errors import StateIncompatible
-from schemas.state import IDS, MODULES, POSITION_KEY, STATE_VERSION, IdSegment, Position, unpack, unpack_position
+from schemas.state import IDS, MODULES, STATE_VERSION, IdSegment, Position, unpack
 
 State = dict[bytes, bytes]
 
@@ -63,13 +63,7 @@ def restore_module(parts: ModuleParts, state: State) -> Resized | None:
 
 
 def _restore_position(parts: ModuleParts, state: State) -> Position:
-    if POSITION_KEY not in state:
-        raise StateIncompatible(
-            f"the changelog holds {len(state)} records but no {POSITION_KEY.decode()!r}, which is in each transaction: restore"
-            " the changelog topic, or choose a new application_id"
-        )
-    position = unpack_position(state.pop(POSITION_KEY))
-    check_position(position)
+    position = take_position(state)
     if position.system is not None:
         raise StateIncompatible(
             "the state is that of the system task: the changelog topics were mixed up; choose a new application_id"

@@ -5,10 +5,26 @@ from itertools import pairwise
 from pipeline.sketch.mapping import ALPHA
 from schemas.checksum import damaged
 from schemas.errors import StateIncompatible
-from schemas.state import POSITION_KEY, Position
+from schemas.state import POSITION_KEY, Position, unpack_position
 
 
-def check_position(position: Position) -> None:
+def take_position(state: dict[bytes, bytes]) -> Position:
+    """Take the position out of a restored state.
+
+    Raises:
+        StateIncompatible: there is none, or no core of this build can go on from it.
+    """
+    if POSITION_KEY not in state:
+        raise StateIncompatible(
+            f"the changelog holds {len(state)} records but no {POSITION_KEY.decode()!r}, which is in each transaction: restore"
+            " the changelog topic, or choose a new application_id"
+        )
+    position = unpack_position(state.pop(POSITION_KEY))
+    _check(position)
+    return position
+
+
+def _check(position: Position) -> None:
     """Refuse a position that no core can have written, or one of another sketch accuracy.
 
     Raises:

@@ -1,6 +1,6 @@
 """The system core's state from its changelog, also one that version 1 or another configuration wrote."""
 
-from pipeline.position_check import check_position
+from pipeline.position_check import take_position
 from pipeline.system.parts import PARTITIONS, SystemParts
 from schemas.checksum import damaged
 from schemas.errors import StateIncompatible
@@ -13,7 +13,7 @@ from schemas.partials import (
     partial_key,
     window_key,
 )
-from schemas.state import POSITION_KEY, Position, unpack_position
+from schemas.state import Position
 
 State = dict[bytes, bytes]
 
@@ -46,13 +46,7 @@ def restore_system(parts: SystemParts, state: State) -> tuple[int, ...]:
 
 
 def _restore_position(parts: SystemParts, state: State) -> Position:
-    if POSITION_KEY not in state:
-        raise StateIncompatible(
-            f"the changelog holds {len(state)} records but no {POSITION_KEY.decode()!r}, which is in each transaction: restore"
-            " the changelog topic, or choose a new application_id"
-        )
-    position = unpack_position(state.pop(POSITION_KEY))
-    check_position(position)
+    position = take_position(state)
     if position.system is None or position.partitions != PARTITIONS:
         raise StateIncompatible(
             f"the state is of a task that reads {position.partitions} partitions, not of the system task: the changelog topics"
