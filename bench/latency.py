@@ -35,9 +35,9 @@ from bench.progress import Task
 from bench.tables import markdown, taken, write_section
 from bench.workload import Loaded, Workload
 from pipeline.config import WindowConfig
+from pipeline.partitioner import partition_of
 from schemas.alerts import Alert
 from topology.fetch import Span, SpanConsumer
-from topology.partitioner import partition_of
 from topology.settings import Settings
 from topology.topic_admin import create_topics
 

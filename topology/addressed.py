@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from pipeline.ingest.packed import pack_one
 from pipeline.outputs import Cut, Emitted, Forwarded, Header, PackedRecords, Role
+from pipeline.partitioner import partition_of
 from schemas.state import POSITION_KEY, pack_position
 from topology.outgoing import Builder, Record, batches_of
 from topology.packed_batches import packed_batches
-from topology.partitioner import partition_of
 from topology.settings import Settings
 
 

@@ -138,11 +138,8 @@ class Assignment:
         self.opening = True
         self._instruments.rebalanced()
         self._partitions = set(partitions)
-        topics = await self._look_at_topics()
-        # Before anything is opened: a module must not be counted in two places.
-        refuse_other_count(self.topics, topics, self._settings.topics.module_log_events)
-        self.topics = topics
-        self._acceptance.require_tasks(topics.partitions)
+        await self._look_at_topics()
+        self._acceptance.require_tasks(self.topics.partitions)
         specs = {spec.name: spec for spec in self._specs(partitions)}
         self.parked.keep_only(set(specs))
         await self._drop_all([task for name, task in self.tasks.items() if name not in specs])
@@ -157,16 +154,24 @@ class Assignment:
         self.joined, self.opening, self._began = True, False, True
         log.info("assigned", tasks=sorted(self.tasks), opened=[spec.name for spec in fresh if spec.name in self.tasks])
 
-    async def _look_at_topics(self) -> TopicSnapshot:
-        """The topics as they are now; one that was there before and is being made anew gets some seconds to come back."""
+    async def _look_at_topics(self) -> None:
+        """Take the topics as they are now; one that was there before and is being made anew gets some seconds to come back.
+
+        Raises:
+            StateIncompatible: there are more partitions than before; nothing was opened for them.
+        """
         until_s = time.monotonic() + (MADE_ANEW_S if self.topics.partitions else 0.0)
         while True:
             try:
-                return await look_at_topics(self._settings)
+                topics = await look_at_topics(self._settings)
+                break
             except ConfigError:
                 if time.monotonic() > until_s:
                     raise
             await asyncio.sleep(ASK_AGAIN_S)
+        # Before anything is opened: a module must not be counted in two places.
+        refuse_other_count(self.topics, topics, self._settings.topics.module_log_events)
+        self.topics = topics
 
     async def revoked(self, partitions: set[TP]) -> None:
         """Write what is owed. The tasks stay open: most rebalances give them back."""
@@ -368,7 +373,7 @@ class Assignment:
 
     async def _open_again(self, specs: Sequence[TaskSpec]) -> None:
         try:
-            self.topics = await look_at_topics(self._settings)
+            await self._look_at_topics()
             for spec in specs:
                 await self._open(spec)
         except (ModpulseError, KafkaError, OSError) as error:

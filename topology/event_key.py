@@ -8,7 +8,7 @@ from typing import Annotated
 
 import msgspec
 
-from topology.partitioner import partition_of
+from pipeline.partitioner import partition_of
 
 KEYLESS_PARTITION = 0
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from aiokafka.errors import InvalidPartitionsError
 
@@ -30,7 +30,7 @@ from topology.repartition_checks import require_homes, require_no_members, requi
 from topology.restore import Restored, check_changelog, position_of, read_changelog
 from topology.settings import Settings
 from topology.topic_admin import wait_until_visible
-from topology.transaction import Transactor
+from topology.transaction import Transactor, transactional_producer
 
 # Longer than the largest state takes to write, shorter than Kafka's transaction.max.timeout.ms of 15 minutes.
 TRANSACTION_TIMEOUT_MS = 300_000
@@ -232,14 +232,7 @@ async def _write(
         require_unchanged: raises where a worker has written since the state was read; nothing is written then.
     """
     addresses = Addresses(settings)
-    producer = AIOKafkaProducer(
-        **client_options(settings),
-        transactional_id=f"{settings.application_id}-{_WRITER}",
-        transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
-        max_batch_size=MAX_BATCH_BYTES,
-        max_request_size=16 << 20,
-        linger_ms=0,
-    )
+    producer = transactional_producer(settings, client_options(settings), _WRITER, TRANSACTION_TIMEOUT_MS)
     await producer.start()
     try:
         attempt = Attempt(producer)

@@ -13,8 +13,8 @@ from pipeline.ingest.batch import NoHeaders, RecordBatch
 from pipeline.ingest.packed import each_forwarded
 from pipeline.module_core import ModuleCore
 from pipeline.outputs import Cut, Forwarded
+from pipeline.partitioner import partition_of
 from topology.event_key import key_of, partition_for
-from topology.partitioner import partition_of
 
 INPUT = "module-log-events"
 REPARTITION = "repartition"

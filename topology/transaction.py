@@ -29,6 +29,28 @@ FENCED = (ProducerFenced, InvalidProducerEpoch, InvalidProducerIdMapping)
 _STUB_BYTES = 2_048
 
 
+def transactional_producer(
+    settings: Settings, options: Mapping[str, Any], name: str, timeout_ms: int
+) -> AIOKafkaProducer:
+    """A producer for closed batches; the newest of a name fences all before it.
+
+    Args:
+        settings: of the application.
+        options: of the client.
+        name: unique in the application.
+        timeout_ms: after which the broker aborts a transaction that is left open.
+    """
+    return AIOKafkaProducer(
+        **options,
+        transactional_id=f"{settings.application_id}-{name}",
+        transaction_timeout_ms=timeout_ms,
+        max_batch_size=MAX_BATCH_BYTES,
+        max_request_size=16 << 20,
+        compression_type=None,
+        linger_ms=0,
+    )
+
+
 class Transactor:
     """The transactional producer of one task.
 
@@ -39,15 +61,7 @@ class Transactor:
     def __init__(self, settings: Settings, options: Mapping[str, Any], task_name: str, group_id: str) -> None:
         self._group_id = group_id
         self._task_name = task_name
-        self._producer = AIOKafkaProducer(
-            **options,
-            transactional_id=f"{settings.application_id}-{task_name}",
-            transaction_timeout_ms=settings.kafka.transaction_timeout,
-            max_batch_size=MAX_BATCH_BYTES,
-            max_request_size=16 << 20,
-            compression_type=None,
-            linger_ms=0,
-        )
+        self._producer = transactional_producer(settings, options, task_name, settings.kafka.transaction_timeout)
         self._addresses = Addresses(settings)
         self._late, self._dead = settings.topics.late, settings.topics.dlq
         self._limits = TopicLimits(options)
