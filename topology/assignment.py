@@ -158,7 +158,7 @@ class Assignment:
         """Take the topics as they are now; one that was there before and is being made anew gets some seconds to come back.
 
         Raises:
-            StateIncompatible: there are more partitions than before; nothing was opened for them.
+            PartitionsChanged: there are others than before; nothing was opened for them.
         """
         until_s = time.monotonic() + (MADE_ANEW_S if self.topics.partitions else 0.0)
         while True:

@@ -10,7 +10,7 @@ from faust.types import TP
 
 from pipeline.module_core import ModuleCore
 from pipeline.system.core import SystemCore
-from schemas.errors import InputRewound, ModpulseError, StateIncompatible, StateLost
+from schemas.errors import InputRewound, ModpulseError, PartitionsChanged, StateLost
 from topology.assignment import SYSTEM, Assignment
 from topology.clock import SteadyClock
 from topology.coordinator import GroupHealth
@@ -196,7 +196,7 @@ class Watch:
         try:
             now = await look_at_topics(self._settings)
             refuse_other_count(former, now, self._settings.topics.module_log_events)
-        except StateIncompatible as error:
+        except PartitionsChanged as error:
             self._failed(None, error)
             return
         except ModpulseError as error:  # a topic that is being made anew is not there for a moment

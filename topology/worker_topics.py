@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from schemas.errors import ConfigError, StateIncompatible
+from schemas.errors import ConfigError, PartitionsChanged
 from topology.broker_protocol import describe_topics
 from topology.kafka_client import admin_client
 from topology.settings import Settings
@@ -30,7 +30,7 @@ async def look_at_topics(settings: Settings) -> TopicSnapshot:
 
     Raises:
         ConfigError: one is missing.
-        StateIncompatible: the input, the repartition topic and the changelog differ in their partitions.
+        PartitionsChanged: the input, the repartition topic and the changelog differ in their partitions.
         BrokerUnavailable: no broker answers.
     """
     topics = settings.topics
@@ -44,7 +44,7 @@ async def look_at_topics(settings: Settings) -> TopicSnapshot:
     count = found[topics.module_log_events].partitions
     for name in (settings.changelog_topic, settings.repartition_topic):
         if found[name].partitions != count:
-            raise StateIncompatible(
+            raise PartitionsChanged(
                 f"{topics.module_log_events} has {count} partitions, {name} has {found[name].partitions}, so modules may have"
                 " moved to other partitions. Stop all workers and run `modpulse state repartition`, which moves the state of each"
                 " module to its new partition; or choose a new application_id"
@@ -56,10 +56,10 @@ def refuse_other_count(former: TopicSnapshot, now: TopicSnapshot, topic: str) ->
     """A worker whose tasks were made for one partition count must not go on with another.
 
     Raises:
-        StateIncompatible: the count has changed.
+        PartitionsChanged: the count has changed.
     """
     if former.partitions and former.partitions != now.partitions:
-        raise StateIncompatible(
+        raise PartitionsChanged(
             f"{topic} had {former.partitions} partitions when this worker began and has {now.partitions} now, so modules move to"
             " other partitions. Stop all workers and run `modpulse state repartition`, which moves the state of each module to"
             " its new partition"

@@ -103,7 +103,7 @@ def _fold_gauge(rows: I8, columns: Columns, values: I8, last: I8, present: I8 | 
         present: indices of the events that carry it; None where all do.
         counts: readings by code, where they are known already.
     """
-    _set_last(rows, columns, values, last)
+    _set_last((rows[at.LAST], rows[at.AT], rows[at.OFFSET]), columns, values, last)
     codes = columns.codes
     if present is not None:
         codes, values = codes[present], values[present]
@@ -119,14 +119,22 @@ def _fold_gauge(rows: I8, columns: Columns, values: I8, last: I8, present: I8 | 
         rows[at.TOTAL + 2] += np.bincount(codes, values & _MASK, minlength=width).astype(np.int64)
 
 
-def _set_last(rows: I8, columns: Columns, values: I8, last: I8) -> None:
-    """Take over the last value of each module (unique) where it is newer than what stands here."""
+def _set_last(held: tuple[I8 | F8, I8, I8], columns: Columns, values: I8 | F8, last: I8) -> None:
+    """Take over the last value of each module (unique) where it is newer than the one that is held.
+
+    Args:
+        held: by module: value, time and offset.
+        columns: the events.
+        values: theirs.
+        last: the event with the last value of each module.
+    """
+    held_values, held_times, held_offsets = held
     codes, times, offsets = columns.codes[last], columns.times[last], columns.offsets[last]
-    take = newer(times, offsets, rows[at.AT, codes], rows[at.OFFSET, codes])
+    take = newer(times, offsets, held_times[codes], held_offsets[codes])
     codes = codes[take]
-    rows[at.LAST, codes] = values[last][take]
-    rows[at.AT, codes] = times[take]
-    rows[at.OFFSET, codes] = offsets[take]
+    held_values[codes] = values[last][take]
+    held_times[codes] = times[take]
+    held_offsets[codes] = offsets[take]
 
 
 def _fold_cpu(pane: Sums, columns: Columns, cpu: F8, limbs: Limbs) -> None:
@@ -141,9 +149,4 @@ def _fold_cpu(pane: Sums, columns: Columns, cpu: F8, limbs: Limbs) -> None:
     np.minimum.at(floats[at.CPU_LEAST], codes, values)
     np.maximum.at(floats[at.CPU_LARGEST], codes, values)
     last = present[_last_of_each(codes, columns.times[present], width)]
-    codes, times, offsets = columns.codes[last], columns.times[last], columns.offsets[last]
-    take = newer(times, offsets, ints[at.CPU_AT, codes], ints[at.CPU_OFFSET, codes])
-    codes = codes[take]
-    floats[at.CPU_LAST, codes] = cpu[last][take]
-    ints[at.CPU_AT, codes] = times[take]
-    ints[at.CPU_OFFSET, codes] = offsets[take]
+    _set_last((floats[at.CPU_LAST], ints[at.CPU_AT], ints[at.CPU_OFFSET]), columns, cpu, last)

@@ -15,7 +15,7 @@ from confluent_kafka import Producer
 from tests import raw_client, wire
 from tests.faults.broker import Brokers
 from tests.faults.crew import Application, Crew
-from tests.faults.limits import bounded, joined, memory_mib
+from tests.faults.limits import bounded, joined, memory_mib, newest_seconds
 from tests.faults.outcome import Report
 from tests.faults.reader import Record, read
 from tests.faults.run import SETTINGS
@@ -144,11 +144,7 @@ def _row(
 
 def _judge(report: Report, application: Application, sent: Sequence[tuple[int, int, Hostile]], good: int) -> None:
     """Every good event is counted once, every hostile batch has its letters, with its bytes where one stands for all."""
-    newest: dict[tuple[str, int], dict[str, Any]] = {}
-    for record in read(application.servers, application.topic("module_metrics")):
-        said = orjson.loads(record.value)
-        if said["window"] == "1s":
-            newest[said["module_id"], said["window_start"]] = said
+    newest = newest_seconds(application)
     total = sum(said["total_requests"] for said in newest.values())
     findings = report.findings
     findings.windows = len(newest)

@@ -43,11 +43,7 @@ def million_modules(brokers: Brokers, seed: int, directory: Path) -> Report:
     published = time.monotonic()
     peak = _process(application, report, rows(), {"compression.type": "lz4"})
     seconds = time.monotonic() - published
-    newest: dict[tuple[str, int], dict[str, Any]] = {}
-    for record in read(application.servers, application.topic("module_metrics")):
-        said = orjson.loads(record.value)
-        if said["window"] == "1s":
-            newest[said["module_id"], said["window_start"]] = said
+    newest = newest_seconds(application)
     total = sum(said["total_requests"] for said in newest.values())
     other = sum(said["total_requests"] for (module, _), said in newest.items() if module == OTHER)
     report.events = MODULES
@@ -194,6 +190,16 @@ def memory_mib(worker: Worker, *, peak: bool = False) -> int:
         return 0
     name = "VmHWM" if peak else "VmRSS"
     return next((int(line.split()[1]) for line in lines if line.startswith(name)), 0) // 1024
+
+
+def newest_seconds(application: Application) -> dict[tuple[str, int], dict[str, Any]]:
+    """The newest record of each module and second."""
+    newest: dict[tuple[str, int], dict[str, Any]] = {}
+    for record in read(application.servers, application.topic("module_metrics")):
+        said = orjson.loads(record.value)
+        if said["window"] == "1s":
+            newest[said["module_id"], said["window_start"]] = said
+    return newest
 
 
 def bounded(report: Report, peak: int, bound: int) -> None:

@@ -36,6 +36,16 @@ def rows_at(at_ms: int, mark: str, modules: Sequence[str] = MODULES) -> list[Row
     ]
 
 
+def stopped_with_state(make_fleet: MakeFleet, now_ms: int) -> Fleet:
+    """An application of two partitions that has processed ten events of each module; no worker runs."""
+    fleet = make_fleet(TWO)
+    worker = fleet.start().wait_until_ready()
+    fleet.publish(rows_at(now_ms, "first"))
+    fleet.wait_until_processed()
+    assert worker.terminate() == 0
+    return fleet
+
+
 def grow(fleet: Fleet, *topics: str) -> None:
     """As somebody with Kafka's own tools would."""
     admin = AdminClient({"bootstrap.servers": fleet.servers, "log_level": 0})
@@ -138,12 +148,8 @@ def test_topics_that_were_grown_by_hand_stop_every_worker_before_a_module_is_cou
     make_fleet: MakeFleet,
 ) -> None:
     """New partitions have no state that contradicts; the state of the old ones does, and that is nobody's task alone."""
-    fleet = make_fleet(TWO)
     now = wall_ms()
-    worker = fleet.start().wait_until_ready()
-    fleet.publish(rows_at(now, "first"))
-    fleet.wait_until_processed()
-    assert worker.terminate() == 0
+    fleet = stopped_with_state(make_fleet, now)
     before = fleet.positions()
     grow(fleet, fleet.input, fleet.settings.changelog_topic, fleet.settings.repartition_topic)
     fleet.configure(topics__partitions=str(AFTER))
@@ -160,12 +166,8 @@ def test_topics_that_were_grown_by_hand_stop_every_worker_before_a_module_is_cou
 
 
 def test_what_would_make_events_late_or_lose_windows_is_refused_and_changes_nothing(make_fleet: MakeFleet) -> None:
-    fleet = make_fleet(TWO)
     now = wall_ms()
-    worker = fleet.start().wait_until_ready()
-    fleet.publish(rows_at(now, "first"))
-    fleet.wait_until_processed()
-    assert worker.terminate() == 0
+    fleet = stopped_with_state(make_fleet, now)
     before = fleet.positions()
 
     # Records that were written an hour ago, and nobody has read them.

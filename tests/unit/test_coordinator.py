@@ -57,6 +57,7 @@ def coordinator_of(client: FakeClient) -> Any:
     coordinator._group_instance_id = None
     coordinator._rebalance_timeout_ms = REBALANCE_S * 1000
     coordinator._pending_exception = None
+    coordinator._coordination_task = asyncio.get_running_loop().create_future()  # the loop that never ends
     coordinator._closing = asyncio.get_running_loop().create_future()
     coordinator._coordinator_dead_fut = asyncio.get_running_loop().create_future()
     coordinator._heartbeat_task = coordinator._commit_refresh_task = None
@@ -87,7 +88,6 @@ def test_health_tells_when_the_group_was_last_heard_and_what_it_refuses() -> Non
     async def scenario() -> None:
         client = FakeClient()
         coordinator = coordinator_of(client)
-        coordinator._coordination_task = asyncio.ensure_future(asyncio.sleep(60))
         assert (coordinator.health().joined, coordinator.health().heard_s) == (False, None)
         await coordinator._send_req(HeartbeatRequest("g", 1, "m-1"))
         heard_s = coordinator.health().heard_s
@@ -100,7 +100,6 @@ def test_health_tells_when_the_group_was_last_heard_and_what_it_refuses() -> Non
         assert coordinator._heard == before, "a request without an answer is none"
         coordinator._pending_exception = GroupAuthorizationFailedError("g")
         assert isinstance(coordinator.health().error, GroupAuthorizationFailedError)
-        coordinator._coordination_task.cancel()
 
     asyncio.run(scenario())
 
@@ -109,7 +108,6 @@ def test_a_member_whose_place_went_to_another_of_its_name_is_fenced() -> None:
     async def scenario() -> None:
         client = FakeClient()
         coordinator = coordinator_of(client)
-        coordinator._coordination_task = asyncio.ensure_future(asyncio.sleep(60))
         client.may_answer.set()
         coordinator._group_instance_id = "host-1"
         await coordinator._send_req(join())
@@ -117,7 +115,6 @@ def test_a_member_whose_place_went_to_another_of_its_name_is_fenced() -> None:
         client.error_code = FENCED_INSTANCE_ID
         await coordinator._send_req(join())
         assert isinstance(coordinator.health().error, TaskFenced)
-        coordinator._coordination_task.cancel()
 
     asyncio.run(scenario())
 
@@ -126,7 +123,6 @@ def test_two_idle_workers_of_one_name_are_told_by_how_often_they_lose_their_plac
     async def scenario() -> None:
         client = FakeClient()
         coordinator = coordinator_of(client)
-        coordinator._coordination_task = asyncio.ensure_future(asyncio.sleep(60))
         client.error_code = UNKNOWN_MEMBER_ID
         for _ in range(2 * LEAST_LOSSES):
             await coordinator._send_req(HeartbeatRequest("g", 1, "m-1"))
@@ -137,7 +133,6 @@ def test_two_idle_workers_of_one_name_are_told_by_how_often_they_lose_their_plac
         assert coordinator.health().error is None, "a session may time out now and then"
         await coordinator._send_req(HeartbeatRequest("g", 1, "m-1"))
         assert "kafka.group_instance_id = host-1" in str(coordinator.health().error)
-        coordinator._coordination_task.cancel()
 
     asyncio.run(scenario())
 

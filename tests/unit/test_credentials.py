@@ -17,6 +17,18 @@ def settings_of(**kafka: str) -> Settings:
     return load_settings(environ={f"MODPULSE_KAFKA__{name.upper()}": value for name, value in kafka.items()})
 
 
+def with_password(secret: Path) -> Credentials:
+    """Of a user whose password is in a file."""
+    return Credentials(
+        settings_of(
+            security_protocol="SASL_PLAINTEXT",
+            sasl_mechanism="PLAIN",
+            sasl_username="u",
+            sasl_password_file=str(secret),
+        )
+    )
+
+
 def replace(path: Path, text: str) -> None:
     """Write it another way than before, so that a coarse clock of the file system cannot hide it."""
     path.write_text(text, "utf-8")
@@ -25,14 +37,7 @@ def replace(path: Path, text: str) -> None:
 def test_a_new_password_reaches_clients_that_are_there_and_those_to_come(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     replace(secret, "old")
-    credentials = Credentials(
-        settings_of(
-            security_protocol="SASL_PLAINTEXT",
-            sasl_mechanism="PLAIN",
-            sasl_username="u",
-            sasl_password_file=str(secret),
-        )
-    )
+    credentials = with_password(secret)
     options = credentials.options
     client = SimpleNamespace(_sasl_plain_password="old", _sasl_plain_username="u", _ssl_context=None)
     credentials.serve(lambda: [client])
@@ -46,14 +51,7 @@ def test_a_new_password_reaches_clients_that_are_there_and_those_to_come(tmp_pat
 def test_a_secret_that_is_gone_or_half_written_changes_nothing_until_it_can_be_used(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     replace(secret, "old")
-    credentials = Credentials(
-        settings_of(
-            security_protocol="SASL_PLAINTEXT",
-            sasl_mechanism="PLAIN",
-            sasl_username="u",
-            sasl_password_file=str(secret),
-        )
-    )
+    credentials = with_password(secret)
     secret.unlink()
     credentials.look()
     assert credentials.options["sasl_plain_password"] == "old"
