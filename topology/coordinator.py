@@ -24,8 +24,8 @@ LEAVE_TIMEOUT_S = 3.0
 # Kafka's codes. aiokafka 0.14 does not know the second one and reports it as an unknown error.
 UNKNOWN_MEMBER_ID = 25
 FENCED_INSTANCE_ID = 82
-# A worker with a name of its own loses its place by being silent for a session timeout, or to another of that name. Two of one
-# name take it from each other several times a second; the one that bears less of that ends, and the other one has peace.
+# A static member loses its place after a session timeout of silence, or to another member of the same name. Two members of one
+# name take the place from each other several times a second. Each draws a limit; the one with the lower limit ends.
 LEAST_LOSSES, MOST_LOSSES = 5, 15
 LOSSES_WITHIN_S = 30.0
 

@@ -135,8 +135,8 @@ def as_modpulse_error(error: BaseException, settings: Settings) -> ModpulseError
             "" if kafka.security_protocol == "PLAINTEXT" else f", or check that it speaks {kafka.security_protocol}"
         )
         return BrokerUnavailable(
-            f"no broker at kafka.bootstrap_servers = {kafka.bootstrap_servers} ({_first_line(error)}); start it,"
-            f" correct the setting{speaks}"
+            f"no broker at kafka.bootstrap_servers = {kafka.bootstrap_servers} ({_first_line(error)}); start it"
+            f" or correct the setting{speaks}"
         )
     return None
 

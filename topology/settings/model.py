@@ -63,9 +63,10 @@ class Settings(BaseSettings):
     # Bounds the delay of every output. Flushes never take more than a quarter of a task's time: one that is behind makes fewer
     # by itself. Longer means fewer provisional records.
     flush_interval: PositiveDurationMs = 200
-    # For a new application_id alone, and ignored once it has state: reads the input from this time on (RFC 3339, ms, or now),
-    # publishes windows that start then or later, raises no alert for what ended before its first start, and gives its records
-    # revisions above those of any application before it. Without it a new application reads the input from its beginning.
+    # For a new application_id alone: once the application has state, the worker ignores it. The worker reads the input from this
+    # time on (RFC 3339, milliseconds since 1970, or now) and publishes windows that start then or later. It raises no alert for
+    # windows that ended before its first start. Its revisions begin above those of any application before it. Without the setting
+    # a new application reads the input from its beginning.
     start_at: Moment = None
     # Well-keyed events need no second hop; "always" is for fleets whose clients hash keys differently.
     repartition: Literal["mismatch", "always"] = "mismatch"
