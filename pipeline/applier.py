@@ -5,11 +5,11 @@ from itertools import pairwise
 
 import numpy as np
 
+from pipeline.arrays import I8
 from pipeline.config import CoreConfig
 from pipeline.ingest.batch import RecordBatch
 from pipeline.ingest.columns import Decoded, Ingest, decoded_part, rejected
 from pipeline.ingest.dedup import Deduplicator
-from pipeline.sketch.mapping import I8
 from pipeline.windows import persist
 from pipeline.windows.block import Block
 from pipeline.windows.closer import Closer

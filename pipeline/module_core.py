@@ -8,6 +8,7 @@ import msgspec
 from pipeline.alerts.machine import AlertMachine
 from pipeline.alerts.rules import Rule
 from pipeline.applier import Applier
+from pipeline.arrays import I8
 from pipeline.config import CoreConfig, Start
 from pipeline.health.profiles import Profiles
 from pipeline.ingest import registry_state
@@ -18,7 +19,6 @@ from pipeline.ingest.modules import Modules
 from pipeline.module_parts import ModuleParts
 from pipeline.module_restore import restore_module
 from pipeline.outputs import Cut, Outbox, Partial, StateRecord
-from pipeline.sketch.mapping import I8
 from pipeline.windows import persist
 from pipeline.windows.closer import Closer
 from pipeline.windows.emitter import Emitter

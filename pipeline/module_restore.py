@@ -7,9 +7,9 @@ windows last.
 
 import numpy as np
 
+from pipeline.arrays import U8
 from pipeline.health.hysteresis import of_version_1
 from pipeline.ingest import registry_state
-from pipeline.ingest.identifiers import U8
 from pipeline.module_parts import ModuleParts
 from pipeline.position_check import take_position
 from pipeline.windows import layout as at

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.arrays import I8, Bytes, Codes
+
 LIBRARY = Path(__file__).with_name("libmodpulse_native.so")
 ABI = 5
 RECORD_FIELDS = 8
@@ -29,9 +31,6 @@ FRAME_BYTES = 12
 # The names of the headers that say where a record came in, and as a rule the sizes in front of all its parts.
 _TRACE_BYTES = 72 + 16
 
-I8 = NDArray[np.int64]
-Bytes = NDArray[np.uint8]
-Codes = NDArray[np.uint32]
 # Ids by slot (0: free), and the code of the pane of each.
 IdSlots = tuple[NDArray[np.uint64], Codes]
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Self
 
-from pipeline.native import I8, Bytes
+from pipeline.arrays import I8, Bytes
 from schemas.state import Ledger, Position
 
 Role = Literal["module_metrics", "system_metrics", "module_alerts", "health_status"]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from pipeline.native import I8
+from pipeline.arrays import I8
 from pipeline.outputs import Header, RawName, name_bytes
 
 # Where the headers of a record stand whose format knows none.

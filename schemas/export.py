@@ -20,12 +20,12 @@ from schemas.alerts import Alert
 from schemas.errors import ConfigError
 from schemas.events import MetricSample, ModuleLogEvent
 from schemas.metrics import AggregatedMetrics, HealthStatus, MetricAggregate, ModuleMetrics
+from schemas.reasons import REASONS
 
 JsonObject = dict[str, Any]
 
 CONTRACT_VERSION = "1.0.0"
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
-REASONS = ("undecodable", "invalid", "future_timestamp", "too_large", "late")
 
 # Rules the worker enforces beyond the types. They are written here because msgspec would pay for a pattern per event.
 FORBIDDEN_IN_ID = r"[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"

@@ -12,15 +12,9 @@ from typing import Annotated
 
 import typer
 
-from schemas.errors import (
-    BrokerUnavailable,
-    ConfigError,
-    InputRewound,
-    ModpulseError,
-    StateIncompatible,
-    StateLost,
-)
+from schemas.errors import ModpulseError
 from topology.commands.context import GlobalOptions, parse_assignments
+from topology.exit_codes import exit_code
 
 COMMANDS = (
     "run",
@@ -76,13 +70,6 @@ def main() -> None:
         lines = [safe_text(line) for line in str(error).splitlines()]
         sys.stderr.write("modpulse: " + "\n".join(lines) + "\n")
         sys.exit(exit_code(error))
-
-
-def exit_code(error: ModpulseError) -> int:
-    """The contract's exit code for an error."""
-    if isinstance(error, ConfigError | StateIncompatible | StateLost | InputRewound):
-        return 2  # somebody has to change something; starting again changes nothing
-    return 3 if isinstance(error, BrokerUnavailable) else 1
 
 
 for _name in COMMANDS:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from pipeline.outputs import Header
-from schemas.export import REASONS
+from schemas.reasons import REASONS
 from topology.letters import ERROR_HEADERS
 
 UNKNOWN = "unknown"

@@ -22,6 +22,7 @@ import structlog
 
 from schemas.errors import BrokerTrouble, BrokerUnavailable, ConfigError, ModpulseError, RecordRefused, TaskFenced
 from topology.acceptance import without_acceptance
+from topology.exit_codes import exit_code
 
 log = structlog.get_logger()
 
@@ -108,7 +109,7 @@ class Deadline:
             within_seconds=self._within_s,
             error=None if error is None else str(error),
         )
-        _exit_now(_code_of(error) if isinstance(error, ModpulseError) else 1)
+        _exit_now(exit_code(error) if isinstance(error, ModpulseError) else 1)
 
 
 def end(
@@ -174,13 +175,7 @@ def _end_with(error: ModpulseError) -> None:
     if threading.active_count() == 1:
         raise error
     sys.stderr.write(f"modpulse: {error}\n")
-    _exit_now(_code_of(error))
-
-
-def _code_of(error: ModpulseError) -> int:
-    from topology.cli import exit_code
-
-    return exit_code(error)
+    _exit_now(exit_code(error))
 
 
 def _begin_again(error: ModpulseError, told: Restarts) -> NoReturn:

@@ -9,8 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.arrays import I8
 from pipeline.ingest.batch import HEADER_BYTES
-from pipeline.native import I8, RECORD_FIELDS, TooManyHeadersError
+from pipeline.native import RECORD_FIELDS, TooManyHeadersError
 
 Octets = NDArray[np.uint8]
 Mask = NDArray[np.bool_]

@@ -12,7 +12,7 @@ from pipeline.module_core import ModuleCore
 from pipeline.outputs import Cut
 from pipeline.system.core import SystemCore
 from pipeline.task_core import TaskCore
-from schemas.export import REASONS
+from schemas.reasons import REASONS
 from schemas.state import Ledger
 
 Name = Literal[

@@ -13,7 +13,8 @@ from zlib import crc32
 import numpy as np
 from aiokafka.errors import CorruptRecordException
 
-from pipeline.native import I8, RECORD_FIELDS, Native
+from pipeline.arrays import I8
+from pipeline.native import RECORD_FIELDS, Native
 from pipeline.outputs import WholeBatch
 from pipeline.record_wire import NO_HEADERS
 from schemas.errors import PoisonRecord

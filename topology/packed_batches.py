@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from pipeline.native import FRAME_BYTES, I8, Bytes, load_native
+from pipeline.arrays import I8, Bytes
+from pipeline.native import FRAME_BYTES, load_native
 from pipeline.outputs import PackedRecords
 from pipeline.record_wire import framed
 from topology.outgoing import BATCH_HEAD_BYTES, EncodedBatch

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
+from pipeline.arrays import I8
 from pipeline.ingest.batch import Headers, RecordBatch, Timestamps
 from pipeline.ingest.plain import PlainScanner
-from pipeline.native import I8, PlainEvents
+from pipeline.native import PlainEvents
 from pipeline.outputs import WholeBatch
 
 # What the compiled part makes of a record (`PlainEvents`).

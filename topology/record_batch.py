@@ -14,7 +14,8 @@ from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.util import calc_crc32c
 
-from pipeline.native import I8, Native, TooManyHeadersError
+from pipeline.arrays import I8
+from pipeline.native import Native, TooManyHeadersError
 from pipeline.outputs import WholeBatch
 from schemas.errors import PoisonRecord
 from topology.decompress import NONE, decompressed, disown

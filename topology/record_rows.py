@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from pipeline.arrays import I8
 from pipeline.ingest.batch import ColumnTimestamps, Slices
-from pipeline.native import I8, RECORD_FIELDS
+from pipeline.native import RECORD_FIELDS
 from pipeline.outputs import WholeBatch
 from pipeline.record_wire import NO_HEADERS, PlacedHeaders
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from pipeline.arrays import I8
 from pipeline.ingest.batch import NoHeaders
-from pipeline.native import I8
 from pipeline.outputs import WholeBatch
 
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.arrays import F8, I8
 from pipeline.config import SIGNALS
-from pipeline.sketch.mapping import F8, I8
 from pipeline.sketch.quantiles import quantiles
 from pipeline.windows import layout as at
 from pipeline.windows.sums import Sums

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.sketch.mapping import I8
+from pipeline.arrays import I8
 
 _MASK = 3
 _TARGET_BITS, _STREAK_BITS, _SINCE_BITS = 2, 4, 20

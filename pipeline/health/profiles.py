@@ -4,9 +4,9 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 
+from pipeline.arrays import F8, I8
 from pipeline.config import SIGNALS, HealthConfig, HealthProfile
 from pipeline.health.hysteresis import MAX_STREAK
-from pipeline.sketch.mapping import F8, I8
 
 
 class Profiles:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.arrays import F8, I8
 from pipeline.config import SIGNALS
 from pipeline.health.figures import Figures
 from pipeline.health.profiles import Profiles
-from pipeline.sketch.mapping import F8, I8
 from schemas.metrics import HealthLevel
 
 LEVELS: tuple[HealthLevel, ...] = ("healthy", "degraded", "critical")

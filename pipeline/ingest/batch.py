@@ -7,9 +7,9 @@ from typing import Protocol, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.arrays import I8
 from pipeline.native import PlainEvents
 from pipeline.outputs import Header, WholeBatch, headers_bytes
-from pipeline.sketch.mapping import I8
 
 
 class Timestamps(Protocol):

@@ -9,9 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.ingest.identifiers import U8
-from pipeline.native import Codes, Native
-from pipeline.sketch.mapping import I8
+from pipeline.arrays import I8, U8, Codes
+from pipeline.native import Native
 
 MIN_SLOTS = 1 << 10
 # An id and the code of its pane.

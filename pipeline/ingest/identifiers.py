@@ -7,7 +7,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-U8 = NDArray[np.uint64]
+from pipeline.arrays import U8
 
 # Controls that reorder text (Unicode UAX 9): a name holding one can be shown as another name.
 BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")

@@ -5,10 +5,10 @@ import heapq
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.arrays import I8, U8
 from pipeline.config import Limits, WindowConfig
-from pipeline.ingest.identifiers import U8, hash_module, hash_module_version_1
+from pipeline.ingest.identifiers import hash_module, hash_module_version_1
 from pipeline.ingest.silence import Silence
-from pipeline.sketch.mapping import I8
 from schemas.state import CHUNK_MODULES
 
 OTHER = "__other__"

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from pipeline.arrays import I8
 from pipeline.ingest.batch import ColumnTimestamps, NoHeaders, RecordBatch, Slices, join_slices
 from pipeline.ingest.hop import first_place, first_timestamp
 from pipeline.native import Native
 from pipeline.outputs import Forwarded, Outbox, PackedRecords
 from pipeline.record_wire import NO_HEADERS, FieldReader, PlacedHeaders, header_bytes, tail_of
-from pipeline.sketch.mapping import I8
 
 
 def pack(native: Native, batch: RecordBatch, rows: I8, home: str) -> PackedRecords:

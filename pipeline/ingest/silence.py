@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.sketch.mapping import I8
+from pipeline.arrays import I8
 
 ENOUGH_WINDOWS = 3
 NOT_SILENT = -1

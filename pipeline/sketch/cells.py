@@ -6,7 +6,8 @@ are appended raw and folded in by one sort when somebody asks, never per event.
 
 import numpy as np
 
-from pipeline.sketch.mapping import BIN_BITS, I8
+from pipeline.arrays import I8
+from pipeline.sketch.mapping import BIN_BITS
 
 # Raw cells waiting to be folded: bounds memory (8 bytes each) without folding for every batch.
 MAX_PENDING = 1 << 18

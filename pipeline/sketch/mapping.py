@@ -7,10 +7,8 @@ for any of them is off by at most the fraction alpha. Zero has a bin of its own.
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
-F8 = NDArray[np.float64]
-I8 = NDArray[np.int64]
+from pipeline.arrays import F8, I8
 
 ALPHA = 0.01
 GAMMA = (1 + ALPHA) / (1 - ALPHA)

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from pipeline.sketch.mapping import BIN_BITS, F8, I8, representatives
+from pipeline.arrays import F8, I8
+from pipeline.sketch.mapping import BIN_BITS, representatives
 
 # p50, p90, p95, p99, p99.9 as parts of 1,000: rank floor(q * (n - 1)) is exact in integers.
 PER_MILLE: I8 = np.array([500, 900, 950, 990, 999], dtype=np.int64)

@@ -10,7 +10,8 @@ from binascii import b2a_base64
 
 import numpy as np
 
-from pipeline.sketch.mapping import BIN_BITS, BIN_OFFSET, I8, ZERO_BIN
+from pipeline.arrays import I8
+from pipeline.sketch.mapping import BIN_BITS, BIN_OFFSET, ZERO_BIN
 
 VERSION = 1
 _HEADER = struct.Struct("<BBBBIQ")

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from pipeline.arrays import I8
 from pipeline.render import WindowText, response_time
 from pipeline.sketch.cells import sum_by_key
-from pipeline.sketch.mapping import I8
 from pipeline.sketch.quantiles import quantiles
 from pipeline.system.health import SystemHealth
 from pipeline.system.scaled import ScaledSum

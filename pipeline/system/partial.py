@@ -4,10 +4,11 @@ import math
 
 import numpy as np
 
+from pipeline.arrays import I8
 from pipeline.health.hysteresis import step
 from pipeline.health.profiles import Profiles
 from pipeline.sketch.cells import sum_by_key
-from pipeline.sketch.mapping import BIN_BITS, I8
+from pipeline.sketch.mapping import BIN_BITS
 from pipeline.system.scaled import ScaledSum
 from pipeline.windows import layout as at
 from pipeline.windows.block import Block

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.sketch.mapping import F8, I8
+from pipeline.arrays import F8, I8
 from pipeline.windows import layout as at
 from pipeline.windows.sums import Sums
 

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.sketch.mapping import F8, I8
-from pipeline.windows.layout import GAUGES
+from pipeline.arrays import F8, I8
 
 Mask = NDArray[np.bool_]
 Choice = I8 | Mask | slice
@@ -64,7 +63,7 @@ def join_columns(parts: Sequence[Columns]) -> Columns | None:
     if len(parts) < 2:
         return parts[0] if parts else None
     lengths = [len(part) for part in parts]
-    gauges = [_join([part.gauges[gauge] for part in parts], lengths, -1) for gauge in range(len(GAUGES))]
+    gauges = [_join([part.gauges[gauge] for part in parts], lengths, -1) for gauge in range(len(parts[0].gauges))]
     joined = Columns(
         np.concatenate([part.codes for part in parts]),
         np.concatenate([part.times for part in parts]),

@@ -4,13 +4,13 @@ import numpy as np
 
 from pipeline.alerts.machine import AlertMachine
 from pipeline.alerts.ticker import AlertTicker
+from pipeline.arrays import I8
 from pipeline.health.figures import figures_of
 from pipeline.health.hysteresis import step
 from pipeline.health.score import judge
 from pipeline.keys import module_window
 from pipeline.outputs import Emitted
 from pipeline.render import WindowText, encode, healths, module_records
-from pipeline.sketch.mapping import I8
 from pipeline.system.partial import empty_partial, partial_of
 from pipeline.windows import layout as at
 from pipeline.windows.block import Block

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.sketch.mapping import BIN_BITS, F8, I8, bins_of
+from pipeline.arrays import F8, I8
+from pipeline.sketch.mapping import BIN_BITS, bins_of
 from pipeline.windows import layout as at
 from pipeline.windows.columns import Choice, Columns
 from pipeline.windows.moments import LIMB_BITS, SQUARE_LIMBS, SUM_LIMBS, Limbs, square_limbs, sum_limbs

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.sketch.mapping import F8, I8
+from pipeline.arrays import F8, I8
 from pipeline.windows import layout as at
 from pipeline.windows.moments import LIMB_BITS, SUM_LIMBS, as_integer, as_integers, mean
 from pipeline.windows.sums import Sums

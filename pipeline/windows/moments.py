@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.sketch.mapping import F8, I8
+from pipeline.arrays import F8, I8
 
 SUM_LIMBS: Final = 5  # 2^64 .. 2^-64
 SQUARE_LIMBS: Final = 9  # 2^128 .. 2^-128

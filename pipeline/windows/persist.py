@@ -4,8 +4,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from pipeline.arrays import I8
 from pipeline.outputs import StateRecord
-from pipeline.sketch.mapping import BIN_BITS, I8
+from pipeline.sketch.mapping import BIN_BITS
 from pipeline.windows import layout as at
 from pipeline.windows.block import Block
 from pipeline.windows.rows import FLOAT_ROWS, INT_ROWS, float_rows_of, int_rows_of

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from pipeline.arrays import I8
 from pipeline.outputs import StateRecord
-from pipeline.sketch.mapping import I8
 from pipeline.windows import layout as at
 from pipeline.windows.block import Block
 from pipeline.windows.persist import chunk_key, chunks_of, tombstones

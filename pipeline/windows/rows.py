@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.sketch.mapping import F8, I8
+from pipeline.arrays import F8, I8
 from pipeline.windows import layout as at
 from pipeline.windows.sums import Sums
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.arrays import I8
 from pipeline.config import WindowConfig
-from pipeline.sketch.mapping import I8
 
 # Before every time; what stands for "nothing yet".
 BEGIN_MS = -(1 << 62)

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.arrays import F8, I8
 from pipeline.sketch.cells import CellStore, sum_by_key
-from pipeline.sketch.mapping import F8, I8
 from pipeline.windows import layout as at
 from pipeline.windows.moments import MAX_UNCARRIED, SQUARE_LIMBS, SUM_LIMBS, carry
 

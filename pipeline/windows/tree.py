@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from pipeline.sketch.mapping import I8
+from pipeline.arrays import I8
 from pipeline.windows import layout as at
 from pipeline.windows.block import Block
 from pipeline.windows.persist import chunks_of

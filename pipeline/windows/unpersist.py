@@ -3,8 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.arrays import F8, I8
 from pipeline.health.hysteresis import are_states, of_version_1
-from pipeline.sketch.mapping import BIN_BITS, F8, I8
+from pipeline.sketch.mapping import BIN_BITS
 from pipeline.windows import layout as at
 from pipeline.windows.block import Block
 from pipeline.windows.moments import MAX_UNCARRIED

@@ -7,7 +7,7 @@ from pipeline.config import CoreConfig
 from pipeline.module_core import ModuleCore
 from pipeline.system.core import SystemCore
 from pipeline.task_core import TaskCore
-from schemas.export import REASONS
+from schemas.reasons import REASONS
 from schemas.state import Ledger
 from tests.property.kit import NOW_MS, START_MS, Event, batch_of
 from tests.scrapes import Increases, series_of

@@ -9,8 +9,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from pipeline.arrays import F8
 from pipeline.module_core import MAX_BATCH_RECORDS
-from pipeline.sketch.mapping import F8
 from pipeline.windows.moments import (
     MAX_UNCARRIED,
     SQUARE_LIMBS,

@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaConnectionError
 
 from schemas.errors import BrokerUnavailable, ModpulseError
 from topology import open_files
-from topology.cli import exit_code
+from topology.exit_codes import exit_code
 from topology.kafka_client import as_modpulse_error
 from topology.settings import Settings
 

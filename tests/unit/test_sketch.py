@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from ddsketch.mapping import LogarithmicMapping
 
+from pipeline.arrays import F8, I8
 from pipeline.sketch import wire
 from pipeline.sketch.cells import CellStore, sum_by_key
-from pipeline.sketch.mapping import ALPHA, BIN_BITS, BIN_OFFSET, F8, I8, ZERO_BIN, bins_of, representatives
+from pipeline.sketch.mapping import ALPHA, BIN_BITS, BIN_OFFSET, ZERO_BIN, bins_of, representatives
 from pipeline.sketch.quantiles import PER_MILLE, quantiles
 from tests.property.model import near, quantile_of
 
