@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from pipeline.arrays import I8
+from pipeline.columns import Columns
 from pipeline.config import CoreConfig
 from pipeline.ingest.batch import RecordBatch
 from pipeline.ingest.columns import Decoded, Ingest, decoded_part, rejected
@@ -13,7 +14,6 @@ from pipeline.ingest.dedup import Deduplicator
 from pipeline.windows import persist
 from pipeline.windows.block import Block
 from pipeline.windows.closer import Closer
-from pipeline.windows.columns import Columns
 from pipeline.windows.fold import Prepared, fold
 from pipeline.windows.task_state import TaskState
 from schemas.errors import PoisonRecord

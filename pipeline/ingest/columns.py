@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from pipeline.arrays import F8, I8
+from pipeline.columns import Columns, join_columns
 from pipeline.config import CoreConfig
 from pipeline.ingest.batch import RecordBatch
 from pipeline.ingest.decode import decode_batch, good_indices
@@ -23,7 +24,6 @@ from pipeline.ingest.packed import offset_of, offsets_at, pack, weave
 from pipeline.ingest.plain import PlainReader, PlainScanner
 from pipeline.native import PLAIN
 from pipeline.outputs import Forwarded, Outbox, Rejected
-from pipeline.windows.columns import Columns, join_columns
 from schemas.errors import PoisonRecord
 from schemas.events import MAX_GAUGE, ModuleLogEvent
 from schemas.state import Ledger

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.arrays import I8
+from pipeline.columns import Columns
 from pipeline.config import CoreConfig
 from pipeline.ingest.batch import RecordBatch, Slices, equal_to, join_slices
 from pipeline.ingest.homes import Homes
@@ -19,7 +20,6 @@ from pipeline.ingest.modules import OTHER, OTHER_CODE, OTHER_KEY, Modules, old_h
 from pipeline.ingest.overflow import SENT_ON, UNKNOWN, Overflow, own_hashes
 from pipeline.ingest.packed import offsets_at
 from pipeline.native import HAS_ID, KEY_DIFFERS, PLAIN, SUCCESS, Native, NativeLimits, PlainEvents, load_native
-from pipeline.windows.columns import Columns
 
 _OWN_KEY = PLAIN
 _OTHER_KEY = PLAIN | KEY_DIFFERS

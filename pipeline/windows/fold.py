@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.arrays import F8, I8
+from pipeline.columns import Choice, Columns
 from pipeline.sketch.mapping import BIN_BITS, bins_of
 from pipeline.windows import layout as at
-from pipeline.windows.columns import Choice, Columns
 from pipeline.windows.moments import LIMB_BITS, SQUARE_LIMBS, SUM_LIMBS, Limbs, square_limbs, sum_limbs
 from pipeline.windows.sums import Sums, newer
 
