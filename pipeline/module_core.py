@@ -15,9 +15,9 @@ from pipeline.ingest import registry_state
 from pipeline.ingest.batch import RecordBatch
 from pipeline.ingest.columns import Ingest
 from pipeline.ingest.dedup import Deduplicator
-from pipeline.ingest.modules import Modules
 from pipeline.module_parts import ModuleParts
 from pipeline.module_restore import restore_module
+from pipeline.modules.registry import Modules
 from pipeline.outputs import Cut, Outbox, Partial, StateRecord
 from pipeline.windows import persist
 from pipeline.windows.closer import Closer

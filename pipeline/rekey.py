@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from msgspec.structs import replace
 
-from pipeline.ingest.modules import OTHER, OTHER_CODE, Modules
 from pipeline.module_core import ModuleCore
 from pipeline.module_parts import ModuleParts
+from pipeline.modules.registry import OTHER, OTHER_CODE, Modules
 from pipeline.outputs import StateRecord
 from pipeline.partitioner import partition_of
 from pipeline.rekey_windows import Move, move_windows

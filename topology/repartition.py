@@ -14,8 +14,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from aiokafka.errors import InvalidPartitionsError
 
 from pipeline.alerts.rules import Rule
-from pipeline.ingest.modules import OTHER
 from pipeline.module_core import ModuleCore
+from pipeline.modules.registry import OTHER
 from pipeline.outputs import Cut
 from pipeline.rekey import align, rekey
 from schemas.errors import ConfigError, StateIncompatible

@@ -16,12 +16,12 @@ from pipeline.columns import Columns, join_columns
 from pipeline.config import CoreConfig
 from pipeline.ingest.batch import RecordBatch
 from pipeline.ingest.decode import decode_batch, good_indices
-from pipeline.ingest.homes import Homes
 from pipeline.ingest.hop import Place, first_place, first_timestamp, original_key, own_headers, trace
-from pipeline.ingest.identifiers import hash_module, hash_module_version_1, hash_texts, id_fault, mix_ids
-from pipeline.ingest.modules import OTHER, OTHER_CODE, OTHER_KEY, Modules
 from pipeline.ingest.packed import offset_of, offsets_at, pack, weave
 from pipeline.ingest.plain import PlainReader, PlainScanner
+from pipeline.modules.homes import Homes
+from pipeline.modules.identifiers import hash_module, hash_module_version_1, hash_texts, id_fault, mix_ids
+from pipeline.modules.registry import OTHER, OTHER_CODE, OTHER_KEY, Modules
 from pipeline.native import PLAIN
 from pipeline.outputs import Forwarded, Outbox, Rejected
 from schemas.errors import PoisonRecord

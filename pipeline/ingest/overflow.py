@@ -3,9 +3,9 @@
 import numpy as np
 
 from pipeline.arrays import I8, U8
-from pipeline.ingest.homes import Homes
-from pipeline.ingest.identifiers import hash_modules, id_fault
-from pipeline.ingest.modules import OTHER_CODE, Modules
+from pipeline.modules.homes import Homes
+from pipeline.modules.identifiers import hash_modules, id_fault
+from pipeline.modules.registry import OTHER_CODE, Modules
 from pipeline.native import PlainEvents
 
 # Instead of a code: the id is new here and needs a decision, or its events go to the owner of `__other__`.

@@ -14,11 +14,11 @@ from pipeline.arrays import I8
 from pipeline.columns import Columns
 from pipeline.config import CoreConfig
 from pipeline.ingest.batch import RecordBatch, Slices, equal_to, join_slices
-from pipeline.ingest.homes import Homes
-from pipeline.ingest.identifiers import mix_ids
-from pipeline.ingest.modules import OTHER, OTHER_CODE, OTHER_KEY, Modules, old_hashes
 from pipeline.ingest.overflow import SENT_ON, UNKNOWN, Overflow, own_hashes
 from pipeline.ingest.packed import offsets_at
+from pipeline.modules.homes import Homes
+from pipeline.modules.identifiers import mix_ids
+from pipeline.modules.registry import OTHER, OTHER_CODE, OTHER_KEY, Modules, old_hashes
 from pipeline.native import HAS_ID, KEY_DIFFERS, PLAIN, SUCCESS, Native, NativeLimits, PlainEvents, load_native
 
 _OWN_KEY = PLAIN

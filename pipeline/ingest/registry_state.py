@@ -4,8 +4,8 @@ import numpy as np
 
 from pipeline.arrays import I8
 from pipeline.health.hysteresis import are_states, of_version_1
-from pipeline.ingest.modules import OTHER, OTHER_CODE, Modules
-from pipeline.ingest.silence import ENOUGH_WINDOWS, NOT_SILENT
+from pipeline.modules.registry import OTHER, OTHER_CODE, Modules
+from pipeline.modules.silence import ENOUGH_WINDOWS, NOT_SILENT
 from pipeline.outputs import StateRecord
 from schemas.checksum import damaged
 from schemas.state import CHUNK_MODULES, MODULES, STATE_VERSION, ModulesChunk, pack, unpack

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from pipeline.config import WindowConfig
 from pipeline.health.profiles import Profiles
-from pipeline.ingest.modules import Modules
+from pipeline.modules.registry import Modules
 from pipeline.outputs import Outbox
 from pipeline.windows.block import Block
 from pipeline.windows.stream_time import BEGIN_MS, StreamTime

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.arrays import U8
 from pipeline.ingest.dedup import ABSENT, MIN_SLOTS, SLOT_BYTES, SPARE_PANES, Deduplicator, IdTable
-from pipeline.ingest.identifiers import hash_module, hash_texts, mix_ids
+from pipeline.modules.identifiers import hash_module, hash_texts, mix_ids
 from pipeline.native import Native, load_native
 from tests.property.kit import fixed
 

@@ -1,6 +1,6 @@
 """Where a module lives: its own partition, and for the events of modules that found no place the one owner of `__other__`."""
 
-from pipeline.ingest.modules import OTHER_KEY
+from pipeline.modules.registry import OTHER_KEY
 from pipeline.partitioner import partition_of
 
 

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from pipeline.arrays import I8, U8
 from pipeline.config import Limits, WindowConfig
-from pipeline.ingest.identifiers import hash_module, hash_module_version_1
-from pipeline.ingest.silence import Silence
+from pipeline.modules.identifiers import hash_module, hash_module_version_1
+from pipeline.modules.silence import Silence
 from schemas.state import CHUNK_MODULES
 
 OTHER = "__other__"
