@@ -11,11 +11,11 @@ from pipeline.config import CoreConfig
 from pipeline.ingest.batch import RecordBatch
 from pipeline.ingest.columns import Decoded, Ingest, decoded_part, rejected
 from pipeline.ingest.dedup import Deduplicator
+from pipeline.publish.task_state import TaskState
 from pipeline.windows import persist
 from pipeline.windows.block import Block
 from pipeline.windows.closer import Closer
 from pipeline.windows.fold import Prepared, fold
-from pipeline.windows.task_state import TaskState
 from schemas.errors import PoisonRecord
 from schemas.state import Ledger
 

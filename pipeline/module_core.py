@@ -19,13 +19,13 @@ from pipeline.module_parts import ModuleParts
 from pipeline.module_restore import restore_module
 from pipeline.modules.registry import Modules
 from pipeline.outputs import Cut, Outbox, Partial, StateRecord
+from pipeline.publish.emitter import Emitter
+from pipeline.publish.pace import LargerPace
+from pipeline.publish.task_state import TaskState, always_whole
 from pipeline.windows import persist
 from pipeline.windows.closer import Closer
-from pipeline.windows.emitter import Emitter
-from pipeline.windows.pace import LargerPace
 from pipeline.windows.resize import Resized
 from pipeline.windows.stream_time import StreamTime
-from pipeline.windows.task_state import TaskState, always_whole
 from pipeline.windows.tree import WindowTree
 from schemas.partials import PARTIAL_VERSION, ModulesSeen, PartitionReport, encode_partial, partial_key
 from schemas.state import IDS, STATE_VERSION, IdSegment, Ledger, ShellPosition, StartPosition, pack

@@ -15,9 +15,9 @@ from pipeline.alerts.rules import Rule
 from pipeline.alerts.ticker import AlertTicker
 from pipeline.config import CoreConfig, Start
 from pipeline.ingest.batch import RecordBatch
-from pipeline.keys import system_window
 from pipeline.outputs import Cut, Emitted, Outbox, StateRecord
-from pipeline.render import WindowText, encode
+from pipeline.publish.keys import system_window
+from pipeline.publish.render import WindowText, encode
 from pipeline.system.homes import ModuleHomes
 from pipeline.system.merge import aggregate
 from pipeline.system.parts import SystemParts

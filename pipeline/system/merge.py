@@ -5,11 +5,11 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from pipeline.arrays import I8
-from pipeline.render import WindowText, response_time
+from pipeline.publish.render import WindowText, response_time
+from pipeline.publish.scaled import ScaledSum
 from pipeline.sketch.cells import sum_by_key
 from pipeline.sketch.quantiles import quantiles
 from pipeline.system.health import SystemHealth
-from pipeline.system.scaled import ScaledSum
 from pipeline.windows.moments import FRACTION_BITS
 from schemas.events import MAX_GAUGE
 from schemas.metrics import AggregatedMetrics, Completeness, ResponseTime

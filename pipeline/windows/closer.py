@@ -4,11 +4,11 @@ import numpy as np
 
 from pipeline.ingest.dedup import Deduplicator
 from pipeline.outputs import StateRecord
+from pipeline.publish.emitter import Emitter
+from pipeline.publish.task_state import TaskState
 from pipeline.windows import persist
 from pipeline.windows.block import Block
-from pipeline.windows.emitter import Emitter
 from pipeline.windows.stream_time import BEGIN_MS
-from pipeline.windows.task_state import TaskState
 from schemas.state import IDS
 
 

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from pipeline.windows.pace import LargerPace
+from pipeline.publish.pace import LargerPace
 
 LEVELS, EVERY_MS = 6, 5_000
 LARGER = list(range(1, LEVELS))

@@ -8,15 +8,15 @@ from pipeline.arrays import I8
 from pipeline.health.figures import figures_of
 from pipeline.health.hysteresis import step
 from pipeline.health.score import judge
-from pipeline.keys import module_window
 from pipeline.outputs import Emitted
-from pipeline.render import WindowText, encode, healths, module_records
-from pipeline.system.partial import empty_partial, partial_of
+from pipeline.publish.keys import module_window
+from pipeline.publish.partial import empty_partial, partial_of
+from pipeline.publish.render import WindowText, encode, healths, module_records
+from pipeline.publish.task_state import TaskState
 from pipeline.windows import layout as at
 from pipeline.windows.block import Block
 from pipeline.windows.persist import chunks_of
 from pipeline.windows.sums import Sums
-from pipeline.windows.task_state import TaskState
 from schemas.metrics import ModuleMetrics, WindowStatus
 from schemas.partials import SystemPartial
 

@@ -7,9 +7,9 @@ import numpy as np
 from pipeline.arrays import I8
 from pipeline.health.hysteresis import step
 from pipeline.health.profiles import Profiles
+from pipeline.publish.scaled import ScaledSum
 from pipeline.sketch.cells import sum_by_key
 from pipeline.sketch.mapping import BIN_BITS
-from pipeline.system.scaled import ScaledSum
 from pipeline.windows import layout as at
 from pipeline.windows.block import Block
 from pipeline.windows.moments import FRACTION_BITS, SQUARE_LIMBS, SUM_LIMBS, as_integer
