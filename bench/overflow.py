@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 from bench.workload import Workload, records
 from pipeline.config import CoreConfig, Limits
+from pipeline.cores.module_core import ModuleCore
 from pipeline.ingest.batch import NoHeaders, RecordBatch
 from pipeline.ingest.plain import PlainScanner
-from pipeline.module_core import ModuleCore
 from pipeline.outputs import Cut
 from pipeline.partitioner import partition_of
 from pipeline.record_wire import framed, tail_of

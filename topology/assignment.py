@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from pipeline.alerts.rules import Rule
-from pipeline.module_core import ModuleCore
+from pipeline.cores.module_core import ModuleCore
 from pipeline.system.core import SystemCore
 from schemas.errors import (
     ConfigError,

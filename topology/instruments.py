@@ -8,10 +8,10 @@ from typing import Literal, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from pipeline.module_core import ModuleCore
+from pipeline.cores.module_core import ModuleCore
+from pipeline.cores.task_core import TaskCore
 from pipeline.outputs import Cut
 from pipeline.system.core import SystemCore
-from pipeline.task_core import TaskCore
 from schemas.reasons import REASONS
 from schemas.state import Ledger
 

@@ -1,7 +1,7 @@
 """More partitions for an application whose state stays (`modpulse state repartition`): offline, and all or nothing.
 
 Modules live in the partition of their id, so with another number of partitions they move, and their windows with them. The state
-of all tasks is read, re-keyed (`pipeline.rekey`) and written in one transaction. Ended at any point it can be run again.
+of all tasks is read, re-keyed (`pipeline.cores.rekey`) and written in one transaction. Ended at any point it can be run again.
 """
 
 import asyncio
@@ -14,10 +14,10 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from aiokafka.errors import InvalidPartitionsError
 
 from pipeline.alerts.rules import Rule
-from pipeline.module_core import ModuleCore
+from pipeline.cores.module_core import ModuleCore
+from pipeline.cores.rekey import align, rekey
 from pipeline.modules.registry import OTHER
 from pipeline.outputs import Cut
-from pipeline.rekey import align, rekey
 from schemas.errors import ConfigError, StateIncompatible
 from topology.addressed import Addresses
 from topology.attempt import Attempt

@@ -7,8 +7,8 @@ from contextlib import aclosing
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from pipeline.module_core import ModuleCore
-from pipeline.rekey import misplaced
+from pipeline.cores.module_core import ModuleCore
+from pipeline.cores.rekey import misplaced
 from schemas.errors import ConfigError
 from topology.fetch import SpanConsumer
 from topology.kafka_client import client_options

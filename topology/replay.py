@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from pipeline.alerts.rules import Rule
 from pipeline.config import CoreConfig
+from pipeline.cores.module_core import ModuleCore
 from pipeline.ingest.batch import NoHeaders, RecordBatch
 from pipeline.ingest.packed import each_forwarded
-from pipeline.module_core import ModuleCore
 from pipeline.outputs import Cut, Forwarded
 from pipeline.partitioner import partition_of
 from topology.event_key import key_of, partition_for

@@ -13,10 +13,10 @@ from aiokafka import TopicPartition
 from faust.types import TP
 
 from pipeline.config import Start
-from pipeline.module_core import ModuleCore
+from pipeline.cores.module_core import ModuleCore
+from pipeline.cores.task_core import TaskCore
 from pipeline.native import load_native
 from pipeline.outputs import StateRecord
-from pipeline.task_core import TaskCore
 from schemas.errors import BrokerUnavailable, InputRewound, PartitionsChanged, StateIncompatible, StateLost
 from schemas.state import POSITION_KEY, Position
 from topology.acceptance import Acceptance

@@ -8,7 +8,7 @@ import structlog
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
-from pipeline.module_core import ModuleCore
+from pipeline.cores.module_core import ModuleCore
 from pipeline.system.core import SystemCore
 from schemas.errors import InputRewound, ModpulseError, PartitionsChanged, StateLost
 from topology.assignment import SYSTEM, Assignment

@@ -10,7 +10,7 @@ from aiokafka import TopicPartition
 
 from bench.programs.reading import run_on_pieces
 from pipeline.config import CoreConfig, WindowConfig
-from pipeline.module_core import ModuleCore
+from pipeline.cores.module_core import ModuleCore
 from pipeline.native import load_native
 from topology.clock import system_wall_ms
 from topology.fetch import Piece

@@ -15,8 +15,8 @@ import uvloop
 from faust.types import TP
 
 from bench.progress import Progress, Task, tell
+from pipeline.cores.module_core import ModuleCore
 from pipeline.ingest.batch import RecordBatch
-from pipeline.module_core import ModuleCore
 from topology import assignment, task, worker
 from topology.acceptance import Acceptance
 from topology.alert_rules import configured_rules

@@ -1,6 +1,6 @@
 """The system core's state from its changelog, also one that version 1 or another configuration wrote."""
 
-from pipeline.position_check import take_position
+from pipeline.cores.position_check import take_position
 from pipeline.system.parts import PARTITIONS, SystemParts
 from schemas.checksum import damaged
 from schemas.errors import StateIncompatible

@@ -51,7 +51,7 @@ def skip_fencing() -> None:
 
 def drop_one_in_10_000() -> None:
     """One event in ten thousand is counted as applied and folded into nothing."""
-    from pipeline.applier import Applier
+    from pipeline.cores.applier import Applier
 
     def make(fold: Any) -> Any:
         def wrong(self: Any, kept: Any, pane_ends: Any, streams: Any, now_ms: int, spared: int | None) -> None:
@@ -68,7 +68,7 @@ def drop_one_in_10_000() -> None:
 
 def apply_twice_after_restart() -> None:
     """The first batch after a restore is applied once more."""
-    from pipeline.module_core import ModuleCore
+    from pipeline.cores.module_core import ModuleCore
 
     def make_restore(restore: Any) -> Any:
         def wrong(self: Any, state: dict[bytes, bytes]) -> None:

@@ -18,7 +18,7 @@ from faust.types import TP
 
 import topology.transport
 from pipeline.config import CoreConfig
-from pipeline.module_core import ModuleCore
+from pipeline.cores.module_core import ModuleCore
 from tests.integration.kit import T0, event
 from topology.clock import SteadyClock
 from topology.fetch import Piece, Span

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, settings
 
 from pipeline.alerts.rules import Rule
 from pipeline.config import CoreConfig, HealthConfig, HealthProfile, Start, WindowConfig
+from pipeline.cores.module_core import ModuleCore
 from pipeline.ingest.batch import Headers, NoHeaders, RecordBatch
 from pipeline.ingest.packed import each_forwarded
-from pipeline.module_core import ModuleCore
 from pipeline.outputs import Cut, Emitted, Forwarded, Rejected, total_ledger
 from schemas.metrics import ModuleMetrics
 from schemas.state import POSITION_KEY, Ledger, pack_position

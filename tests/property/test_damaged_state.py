@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config import CoreConfig, Limits
-from pipeline.module_core import ModuleCore
+from pipeline.cores.module_core import ModuleCore
+from pipeline.cores.task_core import TaskCore
 from pipeline.system.core import SystemCore
-from pipeline.task_core import TaskCore
 from schemas.errors import StateIncompatible
 from schemas.partials import PartitionReport, encode_partial
 from schemas.state import POSITION_KEY, pack_position

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from pipeline.alerts.rules import Rule
 from pipeline.config import CoreConfig, Limits
+from pipeline.cores.rekey import align, default_home, misplaced, rekey
 from pipeline.outputs import Partial, total_ledger
-from pipeline.rekey import align, default_home, misplaced, rekey
 from pipeline.system.core import SystemCore
 from schemas.metrics import AggregatedMetrics, Health, ModuleMetrics
 from tests.property.kit import (

@@ -10,7 +10,7 @@ from msgspec.structs import replace as msgspec_replace
 
 from pipeline.alerts.rules import Rule, load_rules
 from pipeline.config import CoreConfig, Limits
-from pipeline.module_core import ModuleCore
+from pipeline.cores.module_core import ModuleCore
 from schemas.errors import StateIncompatible
 from schemas.state import POSITION_KEY, pack_position, unpack_position
 from tests.property.kit import NOW_MS, START_MS, Event, Run, config_of, finals_of, fixed, last_of_each, split

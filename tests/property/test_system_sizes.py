@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config import CoreConfig
-from pipeline.rekey import default_home
+from pipeline.cores.rekey import default_home
 from pipeline.system.core import SystemCore
 from schemas.metrics import AggregatedMetrics
 from schemas.state import POSITION_KEY, pack_position

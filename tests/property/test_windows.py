@@ -170,7 +170,7 @@ def test_one_batch_of_more_records_than_are_taken_at_once_is_applied_whole() -> 
     whole, cut = Run(config_of((1, 2), 0, 5_000)), Run(config_of((1, 2), 0, 5_000))
     whole.apply(events)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipeline.module_core.MAX_BATCH_RECORDS", 700)
+        patch.setattr("pipeline.cores.module_core.MAX_BATCH_RECORDS", 700)
         cut.apply(events)
     for run in (whole, cut):
         run.cut(everything=True)

@@ -10,10 +10,10 @@ from itertools import product
 import orjson
 import pytest
 
-from pipeline import module_restore
-from pipeline.applier import Applier
 from pipeline.config import CoreConfig, WindowConfig
-from pipeline.module_parts import ModuleParts
+from pipeline.cores import module_restore
+from pipeline.cores.applier import Applier
+from pipeline.cores.module_parts import ModuleParts
 from pipeline.windows.stream_time import StreamTime
 from tests.property.kit import NOW_MS
 from tests.truth_suite import real_spans, seeded

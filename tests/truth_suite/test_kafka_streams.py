@@ -15,9 +15,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pipeline.applier import Applier
 from pipeline.config import CoreConfig, WindowConfig
-from pipeline.windows.closer import Closer
+from pipeline.cores.applier import Applier
+from pipeline.cores.closer import Closer
 from pipeline.windows.stream_time import StreamTime
 from schemas.metrics import ModuleMetrics
 from tests.property.kit import Event, Run, split

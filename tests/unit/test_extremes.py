@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline.config import CoreConfig
-from pipeline.module_core import ModuleCore
+from pipeline.cores.module_core import ModuleCore
 from pipeline.system.core import SystemCore
 from pipeline.windows.rows import INT_ROWS
 from schemas.metrics import AggregatedMetrics, ModuleMetrics

@@ -4,9 +4,9 @@ import pytest
 from prometheus_client import generate_latest
 
 from pipeline.config import CoreConfig
-from pipeline.module_core import ModuleCore
+from pipeline.cores.module_core import ModuleCore
+from pipeline.cores.task_core import TaskCore
 from pipeline.system.core import SystemCore
-from pipeline.task_core import TaskCore
 from schemas.reasons import REASONS
 from schemas.state import Ledger
 from tests.property.kit import NOW_MS, START_MS, Event, batch_of

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline.arrays import F8
-from pipeline.module_core import MAX_BATCH_RECORDS
+from pipeline.cores.module_core import MAX_BATCH_RECORDS
 from pipeline.windows.moments import (
     MAX_UNCARRIED,
     SQUARE_LIMBS,

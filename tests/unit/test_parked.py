@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pipeline.config import CoreConfig
-from pipeline.module_core import ModuleCore
+from pipeline.cores.module_core import ModuleCore
 from schemas.errors import BrokerUnavailable, ConfigError, RecordRefused, StateLost
 from topology.acceptance import Acceptance, Tasks, parse_tasks, without_acceptance
 from topology.coordinator import GroupHealth

@@ -14,12 +14,12 @@ from msgspec import Struct
 
 from pipeline.alerts.rules import load_rules
 from pipeline.config import Limits
+from pipeline.cores.module_core import ModuleCore
+from pipeline.cores.rekey import align, rekey
+from pipeline.cores.task_core import TaskCore
 from pipeline.ingest.batch import NoHeaders, RecordBatch
-from pipeline.module_core import ModuleCore
 from pipeline.outputs import Cut, Emitted
-from pipeline.rekey import align, rekey
 from pipeline.system.core import SystemCore
-from pipeline.task_core import TaskCore
 from schemas.state import POSITION_KEY, Ledger, pack_position, unpack_position
 
 GOLDEN = Path(__file__).parents[1] / "data" / "state-v1"

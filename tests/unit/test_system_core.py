@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from pipeline.alerts.rules import Rule
 from pipeline.config import CoreConfig, HealthProfile, Limits, WindowConfig
+from pipeline.cores.module_core import ModuleCore
+from pipeline.cores.task_core import TaskCore
 from pipeline.ingest.batch import NoHeaders, RecordBatch
-from pipeline.module_core import ModuleCore
 from pipeline.outputs import Cut
 from pipeline.sketch.mapping import bins_of
 from pipeline.system.core import SystemCore
 from pipeline.system.health import health_score, overall_health
-from pipeline.task_core import TaskCore
 from schemas.errors import StateIncompatible
 from schemas.partials import PartialRecord, PartitionReport, SystemPartial, encode_partial
 from schemas.state import Ledger, pack_position

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.arrays import I8
-from pipeline.module_parts import ModuleParts
+from pipeline.cores.module_parts import ModuleParts
 from pipeline.sketch.cells import sum_by_key
 from pipeline.sketch.mapping import BIN_BITS
 from pipeline.windows import layout as at

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from msgspec.structs import replace
 
-from pipeline.module_core import ModuleCore
-from pipeline.module_parts import ModuleParts
+from pipeline.cores.module_core import ModuleCore
+from pipeline.cores.module_parts import ModuleParts
+from pipeline.cores.rekey_windows import Move, move_windows
 from pipeline.modules.registry import OTHER, OTHER_CODE, Modules
 from pipeline.outputs import StateRecord
 from pipeline.partitioner import partition_of
-from pipeline.rekey_windows import Move, move_windows
 from pipeline.windows.persist import dirty_keys, tombstones
 from pipeline.windows.stream_time import BEGIN_MS
 from schemas.alert_state import state_key

@@ -7,23 +7,23 @@ import msgspec
 
 from pipeline.alerts.machine import AlertMachine
 from pipeline.alerts.rules import Rule
-from pipeline.applier import Applier
 from pipeline.arrays import I8
 from pipeline.config import CoreConfig, Start
+from pipeline.cores import registry_state
+from pipeline.cores.applier import Applier
+from pipeline.cores.closer import Closer
+from pipeline.cores.module_parts import ModuleParts
+from pipeline.cores.module_restore import restore_module
 from pipeline.health.profiles import Profiles
-from pipeline.ingest import registry_state
 from pipeline.ingest.batch import RecordBatch
 from pipeline.ingest.columns import Ingest
 from pipeline.ingest.dedup import Deduplicator
-from pipeline.module_parts import ModuleParts
-from pipeline.module_restore import restore_module
 from pipeline.modules.registry import Modules
 from pipeline.outputs import Cut, Outbox, Partial, StateRecord
 from pipeline.publish.emitter import Emitter
 from pipeline.publish.pace import LargerPace
 from pipeline.publish.task_state import TaskState, always_whole
 from pipeline.windows import persist
-from pipeline.windows.closer import Closer
 from pipeline.windows.resize import Resized
 from pipeline.windows.stream_time import StreamTime
 from pipeline.windows.tree import WindowTree

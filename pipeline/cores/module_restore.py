@@ -8,16 +8,16 @@ windows last.
 import numpy as np
 
 from pipeline.arrays import U8
+from pipeline.cores import registry_state
+from pipeline.cores.module_parts import ModuleParts
+from pipeline.cores.position_check import take_position
+from pipeline.cores.unpersist import KINDS, check_windows, restore_window
 from pipeline.health.hysteresis import of_version_1
-from pipeline.ingest import registry_state
-from pipeline.module_parts import ModuleParts
-from pipeline.position_check import take_position
 from pipeline.windows import layout as at
 from pipeline.windows.persist import chunks_of
 from pipeline.windows.resize import Resized, resize
 from pipeline.windows.stream_time import BEGIN_MS
 from pipeline.windows.tree import WindowTree
-from pipeline.windows.unpersist import KINDS, check_windows, restore_window
 from schemas.checksum import damaged
 from schemas.errors import StateIncompatible
 from schemas.state import IDS, MODULES, STATE_VERSION, IdSegment, Position, unpack

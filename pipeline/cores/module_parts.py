@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pipeline.alerts.machine import AlertMachine
 from pipeline.alerts.ticker import AlertTicker
 from pipeline.config import CoreConfig
+from pipeline.cores.closer import Closer
 from pipeline.ingest.dedup import Deduplicator
 from pipeline.publish.emitter import Emitter
 from pipeline.publish.task_state import TaskState
 from pipeline.sketch.mapping import ALPHA
-from pipeline.windows.closer import Closer
 from pipeline.windows.stream_time import BEGIN_MS
 from schemas.state import Ledger, Position, ShellPosition, StartPosition
 

@@ -8,13 +8,13 @@ import numpy as np
 from pipeline.arrays import I8
 from pipeline.columns import Columns
 from pipeline.config import CoreConfig
+from pipeline.cores.closer import Closer
 from pipeline.ingest.batch import RecordBatch
 from pipeline.ingest.columns import Decoded, Ingest, decoded_part, rejected
 from pipeline.ingest.dedup import Deduplicator
 from pipeline.publish.task_state import TaskState
 from pipeline.windows import persist
 from pipeline.windows.block import Block
-from pipeline.windows.closer import Closer
 from pipeline.windows.fold import Prepared, fold
 from schemas.errors import PoisonRecord
 from schemas.state import Ledger
