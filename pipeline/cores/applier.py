@@ -10,8 +10,8 @@ from pipeline.columns import Columns
 from pipeline.config import CoreConfig
 from pipeline.cores.closer import Closer
 from pipeline.ingest.batch import RecordBatch
-from pipeline.ingest.columns import Decoded, Ingest, decoded_part, rejected
 from pipeline.ingest.dedup import Deduplicator
+from pipeline.ingest.ingest import Decoded, Ingest, decoded_part, rejected
 from pipeline.publish.task_state import TaskState
 from pipeline.windows import persist
 from pipeline.windows.block import Block

@@ -16,8 +16,8 @@ from pipeline.cores.module_parts import ModuleParts
 from pipeline.cores.module_restore import restore_module
 from pipeline.health.profiles import Profiles
 from pipeline.ingest.batch import RecordBatch
-from pipeline.ingest.columns import Ingest
 from pipeline.ingest.dedup import Deduplicator
+from pipeline.ingest.ingest import Ingest
 from pipeline.modules.registry import Modules
 from pipeline.outputs import Cut, Outbox, Partial, StateRecord
 from pipeline.publish.emitter import Emitter

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 import pipeline.ingest.plain
 from pipeline.config import CoreConfig
 from pipeline.ingest.batch import RecordBatch, join_slices
-from pipeline.ingest.columns import parse_timestamp
 from pipeline.ingest.decode import CONFLUENT_FRAME_BYTES, CONFLUENT_MAGIC, DECODE_ERRORS
+from pipeline.ingest.ingest import parse_timestamp
 from pipeline.ingest.packed import each_forwarded
 from pipeline.ingest.plain import PlainScanner
 from pipeline.native import HAS_ID, KEY_DIFFERS, PLAIN, SUCCESS, Native, PlainEvents, load_native

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from pipeline.config import CoreConfig, Limits, WindowConfig
 from pipeline.ingest.batch import RecordBatch
-from pipeline.ingest.columns import parse_timestamp
 from pipeline.ingest.hop import first_place, own_headers
+from pipeline.ingest.ingest import parse_timestamp
 from pipeline.ingest.packed import each_forwarded
 from pipeline.modules.identifiers import BIDI_CONTROLS, id_fault
 from pipeline.outputs import Header, Rejected, WholeBatch

@@ -157,7 +157,7 @@ def _duration(flag: str, text: str) -> int:
 
 
 def _moment(text: str) -> int:
-    from pipeline.ingest.columns import parse_timestamp
+    from pipeline.ingest.ingest import parse_timestamp
     from schemas.errors import PoisonRecord
 
     if text.isascii() and text.isdigit():
