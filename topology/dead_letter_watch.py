@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping
 
 import structlog
 
+from pipeline.dead_letter_breaker import DeadLetterBreaker, Reading
 from schemas.errors import DeadLetterLimitExceeded
 from schemas.state import Ledger
-from topology.dead_letter_breaker import DeadLetterBreaker, Reading
 from topology.instruments import Instruments
 from topology.settings.sections import LimitSettings
 

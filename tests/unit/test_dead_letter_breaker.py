@@ -9,8 +9,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.dead_letter_breaker import BreakerConfig, DeadLetterBreaker, Reading
 from schemas.state import Ledger
-from topology.dead_letter_breaker import BreakerConfig, DeadLetterBreaker, Reading
 from topology.dead_letter_watch import DeadLetterWatch
 from topology.instruments import METRICS, Instruments
 from topology.settings import load_settings

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from pipeline.config import Limits, WindowConfig
-from topology.dead_letter_breaker import BreakerConfig
+from pipeline.dead_letter_breaker import BreakerConfig
 from topology.settings.units import (
     ByteSize,
     Count,
