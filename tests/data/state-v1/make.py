@@ -6,6 +6,7 @@ all expired, closed windows that still take corrections, owed records, event ids
 """
 
 import base64
+import importlib
 import json
 import sys
 from collections.abc import Sequence
@@ -18,7 +19,6 @@ sys.path.insert(1, str(HERE.parents[2]))
 from pipeline.alerts.rules import load_rules  # noqa: E402 - the checkout named by PYTHONPATH comes first
 from pipeline.config import CoreConfig, HealthConfig, HealthProfile, Limits, WindowConfig  # noqa: E402
 from pipeline.ingest.batch import NoHeaders, RecordBatch  # noqa: E402
-from pipeline.module_core import ModuleCore  # noqa: E402
 from pipeline.outputs import Cut, Partial  # noqa: E402
 from pipeline.system.core import SystemCore  # noqa: E402
 from schemas.state import POSITION_KEY, pack_position  # noqa: E402
@@ -132,8 +132,10 @@ def keep(log: dict[bytes, bytes], cut: Cut) -> None:
 
 def main() -> None:
     """Write the files."""
+    # Where that build has it; later builds have it elsewhere, and need only the stream above.
+    module_core = importlib.import_module("pipeline.module_core").ModuleCore
     rules = load_rules(RULES, "rules.toml", [name for name, _ in SIZES])
-    cores = [ModuleCore(CONFIG, rules, partition=number, partitions=PARTITIONS) for number in range(PARTITIONS)]
+    cores = [module_core(CONFIG, rules, partition=number, partitions=PARTITIONS) for number in range(PARTITIONS)]
     system = SystemCore(replace(CONFIG, limits=Limits()), rules)
     logs: list[dict[bytes, bytes]] = [{}, {}, {}]
     offsets: dict[tuple[int, str], int] = {}
