@@ -22,8 +22,6 @@ from schemas.errors import (
     StateLost,
     TaskFenced,
 )
-from topology.acceptance import Acceptance
-from topology.clock import SteadyClock
 from topology.dead_letter_watch import DeadLetterWatch
 from topology.fetch import Piece
 from topology.flush_pace import FlushPace
@@ -32,6 +30,8 @@ from topology.kafka_client import named_error
 from topology.log_position import LogEdges, start_of
 from topology.parked import ParkedTasks
 from topology.restore import check_partitions, partition_counts
+from topology.runtime.acceptance import Acceptance
+from topology.runtime.clock import SteadyClock
 from topology.settings import Settings
 from topology.task import Task, TaskSpec
 from topology.worker_topics import TopicSnapshot, look_at_topics, refuse_other_count

@@ -14,7 +14,7 @@ import typer
 
 from schemas.errors import ModpulseError
 from topology.commands.context import GlobalOptions, parse_assignments
-from topology.exit_codes import exit_code
+from topology.runtime.exit_codes import exit_code
 
 COMMANDS = (
     "run",
@@ -65,7 +65,7 @@ def main() -> None:
         app(prog_name="modpulse")
     except ModpulseError as error:
         # Standard error may be a terminal, and the message may quote what somebody published.
-        from topology.logs import safe_text
+        from topology.runtime.logs import safe_text
 
         lines = [safe_text(line) for line in str(error).splitlines()]
         sys.stderr.write("modpulse: " + "\n".join(lines) + "\n")

@@ -26,9 +26,9 @@ from topology.existing_topics import require_topics
 from topology.kafka_client import broker_errors, client_options
 from topology.letter_reader import LetterReader, letter_reader
 from topology.outgoing import Record, batches_of
-from topology.progress import Progress
 from topology.replayed_letters import ReplayedLetters, packed
 from topology.restore import read_changelog
+from topology.runtime.progress import Progress
 from topology.settings import Settings
 from topology.transaction import FENCED
 

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import IO
 
 from topology.batch_sender import BatchSender, batch_sender
-from topology.progress import Progress
+from topology.runtime.progress import Progress
 from topology.settings import Settings
 from topology.traffic import BAD, DUPLICATE, EVENT, Traffic, TrafficPlan, events
 

@@ -16,7 +16,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.conn import create_conn
 
 from schemas.errors import BrokerTrouble, BrokerUnavailable, ConfigError, ModpulseError, RecordRefused
-from topology.open_files import shortage_behind
+from topology.runtime.open_files import shortage_behind
 from topology.settings import Settings, split_host_port
 
 _PROBE_TIMEOUT_MS = 5_000

@@ -18,7 +18,7 @@ from topology.fetch import SpanConsumer
 from topology.kafka_client import broker_errors, client_options
 from topology.log_reader import log_reader, spans_between
 from topology.piece import Piece
-from topology.progress import Progress
+from topology.runtime.progress import Progress
 from topology.settings import Settings
 
 _PIECE_RECORDS = 2_000

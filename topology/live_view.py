@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from schemas.alerts import Alert
 from schemas.metrics import AggregatedMetrics, ModuleMetrics
-from topology.logs import safe_text
+from topology.runtime.logs import safe_text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -6,7 +6,7 @@ from itertools import islice
 
 from topology.batch_sender import batch_sender
 from topology.event_key import key_of
-from topology.progress import Progress
+from topology.runtime.progress import Progress
 from topology.settings import Settings
 
 _CHUNK_LINES = 2_000

@@ -1,6 +1,6 @@
 """For how long a task has seen no record, measured on a clock that never jumps, a restart included."""
 
-from topology.clock import SteadyClock
+from topology.runtime.clock import SteadyClock
 
 
 class Silence:

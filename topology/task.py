@@ -19,14 +19,14 @@ from pipeline.native import load_native
 from pipeline.outputs import StateRecord
 from schemas.errors import BrokerUnavailable, InputRewound, PartitionsChanged, StateIncompatible, StateLost
 from schemas.state import POSITION_KEY, Position
-from topology.acceptance import Acceptance
-from topology.clock import SteadyClock
 from topology.fetch import Piece
 from topology.flush_pace import FlushPace
 from topology.instruments import Instruments
 from topology.letters import adopt
 from topology.log_position import LogEdges, restart_of, start_of
 from topology.restore import check_changelog, check_partitions, position_of, read_changelog
+from topology.runtime.acceptance import Acceptance
+from topology.runtime.clock import SteadyClock
 from topology.settings import Settings
 from topology.silence import Silence
 from topology.transaction import Transactor

@@ -12,13 +12,13 @@ from pipeline.cores.module_core import ModuleCore
 from pipeline.system.core import SystemCore
 from schemas.errors import InputRewound, ModpulseError, PartitionsChanged, StateLost
 from topology.assignment import SYSTEM, Assignment
-from topology.clock import SteadyClock
 from topology.coordinator import GroupHealth
 from topology.credentials import Credentials
 from topology.instruments import Instruments
 from topology.log_position import RESET_WAY_OUT, is_at_end
-from topology.open_files import lasting_shortage
 from topology.repartition_trim import RepartitionTrim
+from topology.runtime.clock import SteadyClock
+from topology.runtime.open_files import lasting_shortage
 from topology.settings import Settings
 from topology.task import Task
 from topology.transport import BatchConsumer

@@ -11,17 +11,17 @@ from aiokafka.errors import KafkaError
 
 from pipeline.alerts.rules import Rule
 from schemas.errors import BrokerUnavailable, ConfigError
-from topology.acceptance import Acceptance
 from topology.assignment import SUSPEND_TIMEOUT_S, Assignment
-from topology.clock import SteadyClock
 from topology.credentials import Credentials
-from topology.fail_stop import Deadline, Failure, forget_given_up
-from topology.heap import share_one_heap
 from topology.instruments import Instruments
 from topology.kafka_client import connection_error, named_error
-from topology.native_build import check_native
 from topology.probes import Probes
 from topology.readiness import UNHEARD_S, not_ready
+from topology.runtime.acceptance import Acceptance
+from topology.runtime.clock import SteadyClock
+from topology.runtime.fail_stop import Deadline, Failure, forget_given_up
+from topology.runtime.heap import share_one_heap
+from topology.runtime.native_build import check_native
 from topology.settings import Settings, split_host_port
 from topology.supervisor.address import announce
 from topology.transport import BatchConsumer, WorkerApp, make_app

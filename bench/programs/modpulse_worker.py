@@ -18,10 +18,10 @@ from bench.progress import Progress, Task, tell
 from pipeline.cores.module_core import ModuleCore
 from pipeline.ingest.batch import RecordBatch
 from topology import assignment, task, worker
-from topology.acceptance import Acceptance
 from topology.alert_rules import configured_rules
 from topology.fetch import Piece
-from topology.logs import setup_logs
+from topology.runtime.acceptance import Acceptance
+from topology.runtime.logs import setup_logs
 from topology.settings import load_settings
 
 _POLL_S = 0.01

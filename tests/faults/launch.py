@@ -1,6 +1,6 @@
 """`python -m tests.faults.launch [--clock FILE] [--mutant NAME] run`: the worker with a clock that steps, or with a planted bug.
 
-The product knows nothing of this. Whatever begins the program anew (`topology.fail_stop`) comes this way again.
+The product knows nothing of this. Whatever begins the program anew (`topology.runtime.fail_stop`) comes this way again.
 """
 
 import sys

@@ -103,7 +103,7 @@ def flip_a_flag_in_the_compiled_part() -> None:
 
 def silence_by_the_wall_clock() -> None:
     """The worker takes the wall clock as it stands, for silence too: a step between two looks is a long silence."""
-    from topology.clock import SteadyClock
+    from topology.runtime.clock import SteadyClock
 
     def make_now(_: Any) -> Any:
         return lambda self: time.time_ns() // 1_000_000

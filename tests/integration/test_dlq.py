@@ -20,7 +20,7 @@ from tests.integration.conftest import MakeFleet
 from tests.integration.kit import DEADLINE_S, MODPULSE, Fleet, Json, Record, Row, row, until, wall_ms
 from topology.dead_letter_replay import FOREIGN, TOO_LARGE, TRUNCATED, Replayed, ReplayOrder, replay
 from topology.dead_letters import LetterFilter
-from topology.progress import Progress
+from topology.runtime.progress import Progress
 
 pytestmark = pytest.mark.broker
 

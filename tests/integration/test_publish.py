@@ -16,8 +16,8 @@ from topology.event_key import key_of
 from topology.existing_topics import delete_topics, require_topics
 from topology.generate import Job, generate
 from topology.kafka_client import admin_client, client_options
-from topology.progress import Progress
 from topology.publish import Published, publish
+from topology.runtime.progress import Progress
 from topology.settings import Settings, load_settings
 from topology.traffic import TrafficPlan, events
 

@@ -20,12 +20,12 @@ import topology.transport
 from pipeline.config import CoreConfig
 from pipeline.cores.module_core import ModuleCore
 from tests.integration.kit import T0, event
-from topology.clock import SteadyClock
 from topology.fetch import Piece, Span
 from topology.flush_pace import FlushPace
 from topology.instruments import Instruments
 from topology.kafka_client import client_options
 from topology.record_objects import RecordObjects
+from topology.runtime.clock import SteadyClock
 from topology.settings import Settings
 from topology.task import Task, TaskSpec
 from topology.transport import QUIET_WAIT_MS, BatchConsumer, _Thread

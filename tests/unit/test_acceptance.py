@@ -3,7 +3,7 @@
 import pytest
 
 from schemas.errors import ConfigError
-from topology.acceptance import Acceptance, Tasks, parse_tasks
+from topology.runtime.acceptance import Acceptance, Tasks, parse_tasks
 
 
 def test_a_task_that_cannot_exist_is_a_typo_and_no_consent() -> None:

@@ -17,7 +17,7 @@ from schemas.errors import (
     TaskFenced,
 )
 from tests.unit.command import Run
-from topology.exit_codes import exit_code
+from topology.runtime.exit_codes import exit_code
 
 COMMANDS = [
     "",

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from topology.clock import ADOPT_AFTER_S, FOLLOWED_STEP_MS, SteadyClock, monotonic_s
+from topology.runtime.clock import ADOPT_AFTER_S, FOLLOWED_STEP_MS, SteadyClock, monotonic_s
 from topology.silence import Silence
 
 NOW_MS = 1_700_000_000_000

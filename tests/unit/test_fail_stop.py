@@ -20,8 +20,8 @@ from schemas.errors import (
     StateLost,
     TaskFenced,
 )
-from topology import fail_stop
-from topology.fail_stop import Failure, Restarts, after, end, restarts_so_far
+from topology.runtime import fail_stop
+from topology.runtime.fail_stop import Failure, Restarts, after, end, restarts_so_far
 
 
 class Executed(BaseException):

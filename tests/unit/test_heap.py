@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from topology.heap import share_one_heap
+from topology.runtime.heap import share_one_heap
 
 SCRIPT = """
 import ctypes, sys, threading
-from topology.heap import share_one_heap
+from topology.runtime.heap import share_one_heap
 
 if sys.argv[2] == "shared":
     print(share_one_heap())

@@ -8,7 +8,7 @@ import orjson
 import pytest
 import structlog
 
-from topology.logs import Chatter, safe_text, setup_logs
+from topology.runtime.logs import Chatter, safe_text, setup_logs
 from topology.settings.sections import LogSettings
 
 HOSTILE = "a\x1b[2Jb\r\nc\u202egnp\u2069\u200bd\x85e\x00\ud800"

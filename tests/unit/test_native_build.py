@@ -4,8 +4,9 @@ import pytest
 
 from pipeline.native import Native
 from schemas.errors import ConfigError
-from topology import doctor, native_build
-from topology.native_build import check_native
+from topology import doctor
+from topology.runtime import native_build
+from topology.runtime.native_build import check_native
 from topology.settings import Settings
 
 

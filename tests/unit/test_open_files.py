@@ -10,9 +10,9 @@ import pytest
 from aiokafka.errors import KafkaConnectionError
 
 from schemas.errors import BrokerUnavailable, ModpulseError
-from topology import open_files
-from topology.exit_codes import exit_code
 from topology.kafka_client import as_modpulse_error
+from topology.runtime import open_files
+from topology.runtime.exit_codes import exit_code
 from topology.settings import Settings
 
 UNREACHABLE = KafkaConnectionError("Unable to bootstrap from [('127.0.0.1', 9092, 2)]")

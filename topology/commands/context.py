@@ -46,7 +46,7 @@ def settings_of(ctx: typer.Context, overrides: Mapping[str, object] | None = Non
     """
     import structlog
 
-    from topology.logs import setup_logs
+    from topology.runtime.logs import setup_logs
     from topology.settings import load_settings
 
     root = ctx.find_root().obj
@@ -89,7 +89,7 @@ def print_json(answer: Any) -> None:
 
 def print_table(rows: Iterable[tuple[str, ...]]) -> None:
     """Rows in aligned columns on standard output, the last column unpadded; control characters made visible."""
-    from topology.logs import safe_text
+    from topology.runtime.logs import safe_text
 
     safe = [tuple(safe_text(cell) for cell in row) for row in rows]
     widths = [max(map(len, column)) for column in zip(*safe, strict=True)][:-1]

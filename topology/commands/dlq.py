@@ -53,7 +53,7 @@ def list_letters(
 
     settings = settings_of(ctx)
     from topology.letter_reader import overview
-    from topology.progress import Progress
+    from topology.runtime.progress import Progress
 
     wanted = _filter(reason, since, key, late=late)
     topic = _topic(settings, late=late)
@@ -103,7 +103,7 @@ def replay(
     settings = settings_of(ctx)
     from topology.dead_letter_replay import ReplayOrder
     from topology.dead_letter_replay import replay as run
-    from topology.progress import Progress
+    from topology.runtime.progress import Progress
 
     order = ReplayOrder(
         _topic(settings, late=late), _filter(reason, since, key, late=late), limit, rate, again=again, dry_run=dry_run
@@ -156,7 +156,7 @@ def _filter(reasons: list[str] | None, since: str | None, key: str | None, *, la
 
 def _preview(data: bytes | None, size: int | None = None) -> str:
     """The beginning of a key or value as one harmless line; `size` is that of all of it."""
-    from topology.logs import safe_text
+    from topology.runtime.logs import safe_text
 
     if data is None:
         return "(none)"
@@ -201,7 +201,7 @@ def _overview_json(topic: str, found: Overview) -> dict[str, Any]:
 def _letter_json(letter: Letter) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from topology.logs import safe_text
+    from topology.runtime.logs import safe_text
 
     return {
         "topic": letter.topic,

@@ -34,7 +34,7 @@ def doctor(ctx: typer.Context, as_json: JsonFlag = False) -> None:
             for one in diagnosis.findings
         )
     if diagnosis.error is not None:
-        from topology.exit_codes import exit_code
+        from topology.runtime.exit_codes import exit_code
 
         raise typer.Exit(exit_code(diagnosis.error))
     if any(finding.status == "fail" for finding in diagnosis.findings):

@@ -58,7 +58,7 @@ def generate(
     from topology.generate import generate as run
     from topology.generate import write
     from topology.json_lines import STANDARD, open_output
-    from topology.progress import Progress
+    from topology.runtime.progress import Progress
     from topology.traffic import TrafficPlan
 
     count, spacing = _extent(rate, seconds, count, unpaced=out is not None)

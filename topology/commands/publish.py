@@ -28,8 +28,8 @@ def publish(
 
     settings = settings_of(ctx)
     from topology.json_lines import read_lines
-    from topology.progress import Progress
     from topology.publish import publish as run
+    from topology.runtime.progress import Progress
 
     progress = Progress("published")
     try:

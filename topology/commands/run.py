@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 if TYPE_CHECKING:
-    from topology.acceptance import Acceptance
+    from topology.runtime.acceptance import Acceptance
     from topology.settings import Settings
 
 
@@ -50,9 +50,9 @@ def register(app: typer.Typer) -> None:
         makes it begin again from the checkpoint, by itself. A task that cannot be opened is parked: it says so once a minute, and
         the others go on; SIGHUP tries it again. Exit code 1 is a fail-stop: look at the log, then start it again.
         """
-        from topology.acceptance import Acceptance, parse_tasks
         from topology.commands.context import settings_of
-        from topology.open_files import raise_open_files_limit
+        from topology.runtime.acceptance import Acceptance, parse_tasks
+        from topology.runtime.open_files import raise_open_files_limit
 
         count = None if workers is None else _count(workers)
         raise_open_files_limit()
@@ -71,7 +71,7 @@ def _work(settings: "Settings", acceptance: "Acceptance", *, strict: bool) -> No
     import uvloop
 
     from topology.alert_rules import configured_rules
-    from topology.fail_stop import Failure, end, restarts_so_far
+    from topology.runtime.fail_stop import Failure, end, restarts_so_far
     from topology.worker import Worker, run_worker
 
     # What is imported by now stays: the collector need not look at it, and the data plane makes hardly any cycles.

@@ -1,6 +1,6 @@
 """How a worker tells its supervisor where its probes listen: a file that the environment names.
 
-A worker that begins again (`topology.fail_stop`) listens on another port and says so anew.
+A worker that begins again (`topology.runtime.fail_stop`) listens on another port and says so anew.
 """
 
 import os

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import structlog
 
-from topology.acceptance import without_acceptance
+from topology.runtime.acceptance import without_acceptance
 from topology.supervisor.address import VARIABLE, announced
 from topology.supervisor.log_relay import LogRelay
 

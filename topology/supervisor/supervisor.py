@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import structlog
 
-from topology.fail_stop import SETTLED_S, backoff_s
+from topology.runtime.fail_stop import SETTLED_S, backoff_s
 from topology.supervisor.child import Child, end_in_words
 from topology.supervisor.scrape import DEADLINE_S, Scraper
 from topology.supervisor.server import SupervisorServer

@@ -21,8 +21,8 @@ import msgspec
 import structlog
 
 from schemas.errors import BrokerTrouble, BrokerUnavailable, ConfigError, ModpulseError, RecordRefused, TaskFenced
-from topology.acceptance import without_acceptance
-from topology.exit_codes import exit_code
+from topology.runtime.acceptance import without_acceptance
+from topology.runtime.exit_codes import exit_code
 
 log = structlog.get_logger()
 
