@@ -16,8 +16,8 @@ from bench.progress import Task
 from bench.workload import Loaded, Workload, load, make_topic, remove_topics
 from pipeline.config import WindowConfig
 from topology.devbroker import dev_broker
+from topology.kafka.topic_admin import create_topics
 from topology.settings import Settings, load_settings
-from topology.topic_admin import create_topics
 
 LOGS = ROOT / ".dev" / "bench-logs"
 _DEADLINE_S = 60.0

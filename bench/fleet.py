@@ -19,8 +19,8 @@ from bench.workload import Loaded, Workload, remove_topics
 from pipeline.config import Limits, WindowConfig
 from pipeline.ingest.dedup import MAX_LOAD, SLOT_BYTES
 from topology.fetch import SpanConsumer
+from topology.kafka.topic_admin import create_topics
 from topology.settings import Settings
-from topology.topic_admin import create_topics
 
 FLEET = 1_000_000
 FLEET_MODULES = 10_000

@@ -27,7 +27,7 @@ from bench.machine import description
 from bench.measure import Outcome, Running, VoidError
 from bench.tables import markdown, taken, write_section
 from bench.workload import Loaded, Workload, remove_topics
-from topology.topic_admin import create_topics
+from topology.kafka.topic_admin import create_topics
 
 MODULES = (10, 100, 1_000, 10_000)
 PARTITIONS = (1, 4, 16)

@@ -38,7 +38,7 @@ from bench.verdict import (
 )
 from bench.workload import Loaded, Workload, remove_topics
 from pipeline.native import load_native
-from topology.topic_admin import create_topics
+from topology.kafka.topic_admin import create_topics
 
 EVENTS, ROUNDS = 1_000_000, 8
 # Rounds that do not count, for a broker that has just been started is slow, and slower still on a busy machine.

@@ -38,8 +38,8 @@ from pipeline.config import WindowConfig
 from pipeline.partitioner import partition_of
 from schemas.alerts import Alert
 from topology.fetch import Span, SpanConsumer
+from topology.kafka.topic_admin import create_topics
 from topology.settings import Settings
-from topology.topic_admin import create_topics
 
 PROBES = 50
 PROBE_EVERY_S = 0.25

@@ -10,8 +10,8 @@ import orjson
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from topology.batch_sender import batch_sender
+from topology.kafka.topic_admin import create_topics
 from topology.settings import Settings
-from topology.topic_admin import create_topics
 
 COMPRESSION = "lz4"
 _CHUNK = 20_000

@@ -26,7 +26,7 @@ from topology.dead_letter_watch import DeadLetterWatch
 from topology.fetch import Piece
 from topology.flush_pace import FlushPace
 from topology.instruments import Instruments
-from topology.kafka_client import named_error
+from topology.kafka.client import named_error
 from topology.log_position import LogEdges, start_of
 from topology.parked import ParkedTasks
 from topology.restore import check_partitions, partition_counts

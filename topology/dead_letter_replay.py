@@ -22,8 +22,8 @@ from schemas.errors import BrokerUnavailable, TaskFenced
 from topology.dead_letters import UNKNOWN, Letter, LetterFilter
 from topology.decompress import LZ4
 from topology.event_key import partition_for
-from topology.existing_topics import require_topics
-from topology.kafka_client import broker_errors, client_options
+from topology.kafka.client import broker_errors, client_options
+from topology.kafka.existing_topics import require_topics
 from topology.letter_reader import LetterReader, letter_reader
 from topology.outgoing import Record, batches_of
 from topology.replayed_letters import ReplayedLetters, packed
@@ -43,7 +43,7 @@ WHOLE_BATCH = "stands for a whole batch, which was refused as one"
 # A transaction: readers of the input wait for its end, so it is short, and its batches are kept in memory.
 CHUNK_LETTERS = 500
 CHUNK_BYTES = 4 << 20
-# Below the 1 MiB a batch of the input topic may have (topology/topics.py).
+# Below the 1 MiB a batch of the input topic may have (topology/kafka/topics.py).
 BATCH_BYTES = 500_000
 # A killed run leaves a transaction open, and every reader of the input waits behind it for as long as this.
 TRANSACTION_TIMEOUT_MS = 15_000

@@ -8,8 +8,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from pipeline.outputs import total_ledger
 from schemas.state import POSITION_KEY, Ledger, Position, unpack_position
-from topology.existing_topics import require_topics
-from topology.kafka_client import broker_errors
+from topology.kafka.client import broker_errors
+from topology.kafka.existing_topics import require_topics
 from topology.live_feed import read_committed_consumer
 from topology.settings import Settings
 

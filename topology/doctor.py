@@ -14,11 +14,11 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from pipeline.native import load_native
 from schemas.errors import BrokerUnavailable, ModpulseError
-from topology.broker_protocol import ClusterState, TopicState, describe_topics, quorum_time
-from topology.kafka_client import admin_client, client_options
+from topology.kafka.broker_protocol import ClusterState, TopicState, describe_topics, quorum_time
+from topology.kafka.client import admin_client, client_options
+from topology.kafka.topic_admin import TopicReport, inspect_topics
 from topology.runtime.native_build import REMEDY
 from topology.settings import Settings, split_host_port
-from topology.topic_admin import TopicReport, inspect_topics
 
 Status = Literal["ok", "warn", "fail"]
 

@@ -13,9 +13,9 @@ from aiokafka import TopicPartition
 
 from pipeline.native import load_native
 from topology.dead_letters import Letter, LetterFilter, Overview, letter_of
-from topology.existing_topics import require_topics
 from topology.fetch import SpanConsumer
-from topology.kafka_client import broker_errors, client_options
+from topology.kafka.client import broker_errors, client_options
+from topology.kafka.existing_topics import require_topics
 from topology.log_reader import log_reader, spans_between
 from topology.piece import Piece
 from topology.runtime.progress import Progress

@@ -10,8 +10,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas.alerts import Alert
 from schemas.metrics import AggregatedMetrics, ModuleMetrics
-from topology.existing_topics import require_topics
-from topology.kafka_client import broker_errors, client_options
+from topology.kafka.client import broker_errors, client_options
+from topology.kafka.existing_topics import require_topics
 from topology.settings import Settings
 
 OutputRecord = ModuleMetrics | AggregatedMetrics | Alert

@@ -11,7 +11,7 @@ from pipeline.cores.module_core import ModuleCore
 from pipeline.cores.rekey import misplaced
 from schemas.errors import ConfigError
 from topology.fetch import SpanConsumer
-from topology.kafka_client import client_options
+from topology.kafka.client import client_options
 from topology.log_reader import log_reader, spans_between
 from topology.piece import Piece
 from topology.settings import Settings

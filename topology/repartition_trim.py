@@ -11,7 +11,7 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
-from topology.kafka_client import client_options
+from topology.kafka.client import client_options
 from topology.settings import Settings
 
 log = structlog.get_logger()

@@ -13,8 +13,8 @@ from pipeline.system.core import SystemCore
 from schemas.errors import InputRewound, ModpulseError, PartitionsChanged, StateLost
 from topology.assignment import SYSTEM, Assignment
 from topology.coordinator import GroupHealth
-from topology.credentials import Credentials
 from topology.instruments import Instruments
+from topology.kafka.credentials import Credentials
 from topology.log_position import RESET_WAY_OUT, is_at_end
 from topology.repartition_trim import RepartitionTrim
 from topology.runtime.clock import SteadyClock

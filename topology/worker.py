@@ -12,9 +12,9 @@ from aiokafka.errors import KafkaError
 from pipeline.alerts.rules import Rule
 from schemas.errors import BrokerUnavailable, ConfigError
 from topology.assignment import SUSPEND_TIMEOUT_S, Assignment
-from topology.credentials import Credentials
 from topology.instruments import Instruments
-from topology.kafka_client import connection_error, named_error
+from topology.kafka.client import connection_error, named_error
+from topology.kafka.credentials import Credentials
 from topology.probes import Probes
 from topology.readiness import UNHEARD_S, not_ready
 from topology.runtime.acceptance import Acceptance

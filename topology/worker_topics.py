@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 
 from schemas.errors import ConfigError, PartitionsChanged
-from topology.broker_protocol import describe_topics
-from topology.kafka_client import admin_client
+from topology.kafka.broker_protocol import describe_topics
+from topology.kafka.client import admin_client
 from topology.settings import Settings
 
 

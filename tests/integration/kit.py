@@ -27,9 +27,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.truth import partition_of
+from topology.kafka.topic_admin import create_topics
 from topology.settings import Settings, load_settings
 from topology.settings.sections import TOPIC_FIELDS
-from topology.topic_admin import create_topics
 
 ROOT = Path(__file__).resolve().parents[2]
 REAL_SPANS = ROOT / "tests" / "data" / "real-spans.jsonl.gz"

@@ -13,9 +13,9 @@ from schemas.errors import BrokerUnavailable, ConfigError
 from tests.truth import partition_of
 from topology.devbroker import Broker
 from topology.event_key import key_of
-from topology.existing_topics import delete_topics, require_topics
 from topology.generate import Job, generate
-from topology.kafka_client import admin_client, client_options
+from topology.kafka.client import admin_client, client_options
+from topology.kafka.existing_topics import delete_topics, require_topics
 from topology.publish import Published, publish
 from topology.runtime.progress import Progress
 from topology.settings import Settings, load_settings

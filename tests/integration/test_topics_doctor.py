@@ -8,13 +8,13 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import NewTopic
 
 from schemas.errors import BrokerUnavailable
-from topology.broker_protocol import quorum_time
 from topology.devbroker import Broker
 from topology.doctor import Finding, examine
-from topology.kafka_client import admin_client, client_options
+from topology.kafka.broker_protocol import quorum_time
+from topology.kafka.client import admin_client, client_options
+from topology.kafka.topic_admin import create_topics
 from topology.settings import Settings, load_settings
 from topology.settings.sections import TOPIC_FIELDS
-from topology.topic_admin import create_topics
 
 pytestmark = pytest.mark.broker
 

@@ -14,7 +14,7 @@ from schemas.errors import ConfigError, TaskFenced
 from schemas.state import Ledger, Position
 from tests.integration.conftest import MakeFleet
 from tests.integration.kit import Fleet
-from topology.kafka_client import client_options
+from topology.kafka.client import client_options
 from topology.topic_limits import TopicLimits
 from topology.transaction import Transactor
 

@@ -23,7 +23,7 @@ from tests.integration.kit import T0, event
 from topology.fetch import Piece, Span
 from topology.flush_pace import FlushPace
 from topology.instruments import Instruments
-from topology.kafka_client import client_options
+from topology.kafka.client import client_options
 from topology.record_objects import RecordObjects
 from topology.runtime.clock import SteadyClock
 from topology.settings import Settings

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from schemas.errors import ConfigError
-from topology.credentials import Credentials
+from topology.kafka.credentials import Credentials
 from topology.settings import Settings, load_settings
 
 TLS = Path(__file__).resolve().parents[1] / "data" / "tls"

@@ -1,9 +1,9 @@
 """What `doctor` says of rights, without a broker."""
 
-from topology.broker_protocol import OPERATION_BITS, ClusterState, TopicState
 from topology.doctor import _permissions
+from topology.kafka.broker_protocol import OPERATION_BITS, ClusterState, TopicState
+from topology.kafka.topics import desired_topics
 from topology.settings import Settings
-from topology.topics import desired_topics
 
 
 def cluster_without(settings: Settings, topic: str, *operations: str) -> ClusterState:

@@ -10,7 +10,7 @@ import pytest
 from aiokafka.errors import KafkaConnectionError
 
 from schemas.errors import BrokerUnavailable, ModpulseError
-from topology.kafka_client import as_modpulse_error
+from topology.kafka.client import as_modpulse_error
 from topology.runtime import open_files
 from topology.runtime.exit_codes import exit_code
 from topology.settings import Settings

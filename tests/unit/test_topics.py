@@ -2,8 +2,8 @@
 
 import pytest
 
+from topology.kafka.topics import TopicSpec, desired_topics
 from topology.settings import Settings, load_settings
-from topology.topics import TopicSpec, desired_topics
 
 CONTRACT = {
     "module-log-events": "delete",

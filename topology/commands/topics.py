@@ -24,7 +24,7 @@ def create(
     """Create every missing topic; report those that differ. Running it again changes nothing."""
     import asyncio
 
-    from topology.topic_admin import create_topics
+    from topology.kafka.topic_admin import create_topics
 
     reports = asyncio.run(create_topics(settings_of(ctx), dry_run))
     if as_json:

@@ -10,10 +10,10 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from schemas.errors import BrokerUnavailable
-from topology.broker_protocol import ClusterState, TopicState, describe_topics
-from topology.kafka_client import admin_client
+from topology.kafka.broker_protocol import ClusterState, TopicState, describe_topics
+from topology.kafka.client import admin_client
+from topology.kafka.topics import TopicSpec, desired_topics
 from topology.settings import Settings
-from topology.topics import TopicSpec, desired_topics
 
 TopicStatus = Literal["created", "missing", "exists", "differs", "failed"]
 

@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 
 from schemas.errors import ConfigError
-from topology.kafka_client import client_options
+from topology.kafka.client import client_options
 from topology.settings import Settings
 
 log = structlog.get_logger()

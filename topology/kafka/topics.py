@@ -1,4 +1,4 @@
-"""The topics this application wants, as data. Creating them is `topology.topic_admin`'s business.
+"""The topics this application wants, as data. Creating them is `topology.kafka.topic_admin`'s business.
 
 | topic | cleanup | why |
 |---|---|---|

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from schemas.errors import ConfigError
-from topology.broker_protocol import describe_topics
-from topology.kafka_client import admin_client
+from topology.kafka.broker_protocol import describe_topics
+from topology.kafka.client import admin_client
 from topology.settings import Settings
 
 
