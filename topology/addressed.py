@@ -9,8 +9,8 @@ from pipeline.ingest.packed import pack_one
 from pipeline.outputs import Cut, Emitted, Forwarded, Header, PackedRecords, Role
 from pipeline.partitioner import partition_of
 from schemas.state import POSITION_KEY, pack_position
-from topology.outgoing import Builder, Record, batches_of
-from topology.packed_batches import packed_batches
+from topology.records.outgoing import Builder, Record, batches_of
+from topology.records.packed_batches import packed_batches
 from topology.settings import Settings
 
 

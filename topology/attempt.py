@@ -14,7 +14,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
 
-from topology.outgoing import Builder
+from topology.records.outgoing import Builder
 
 TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 

@@ -20,12 +20,12 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooL
 from pipeline.outputs import Header
 from schemas.errors import BrokerUnavailable, TaskFenced
 from topology.dead_letters import UNKNOWN, Letter, LetterFilter
-from topology.decompress import LZ4
 from topology.event_key import partition_for
 from topology.kafka.client import broker_errors, client_options
 from topology.kafka.existing_topics import require_topics
 from topology.letter_reader import LetterReader, letter_reader
-from topology.outgoing import Record, batches_of
+from topology.records.decompress import LZ4
+from topology.records.outgoing import Record, batches_of
 from topology.replayed_letters import ReplayedLetters, packed
 from topology.restore import read_changelog
 from topology.runtime.progress import Progress

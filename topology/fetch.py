@@ -2,7 +2,7 @@
 
 aiokafka makes a ConsumerRecord of 11 fields for each record, a third of what reading costs, and fetches nothing more until
 all of them were taken. Here a fetched piece is taken as it came, still compressed, and its batches are parsed when they are
-processed (`topology.span`, `topology.record_batch`): the next fetch is under way meanwhile, the consumer's thread does nothing
+processed (`topology.records.span`, `topology.records.record_batch`): the next fetch is under way meanwhile, the consumer's thread does nothing
 but I/O, and memory holds three fetches at most: what is left of one, one taken already, and one under way.
 
 This is the one place that touches aiokafka's internals, for exactly the version in `SUPPORTED`.
@@ -24,10 +24,10 @@ from aiokafka.record.control_record import ABORT_MARKER, ControlRecord
 
 from schemas.errors import ConfigError
 from topology.coordinator import WatchedCoordinator
-from topology.piece import Piece
-from topology.record_batch import WireBatch
-from topology.span import MissingSpan, Span
-from topology.wire_batches import Batch, WireBatches
+from topology.records.piece import Piece
+from topology.records.record_batch import WireBatch
+from topology.records.span import MissingSpan, Span
+from topology.records.wire_batches import Batch, WireBatches
 
 __all__ = ["MissingSpan", "Piece", "Span", "SpanConsumer"]
 

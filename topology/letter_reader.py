@@ -17,7 +17,7 @@ from topology.fetch import SpanConsumer
 from topology.kafka.client import broker_errors, client_options
 from topology.kafka.existing_topics import require_topics
 from topology.log_reader import log_reader, spans_between
-from topology.piece import Piece
+from topology.records.piece import Piece
 from topology.runtime.progress import Progress
 from topology.settings import Settings
 

@@ -19,8 +19,8 @@ from pipeline.ingest.hop import first_place, original_key, own_headers
 from pipeline.ingest.packed import unpack
 from pipeline.outputs import Cut, Forwarded, Header, PackedRecords, Rejected, headers_bytes
 from schemas.state import Ledger
-from topology.outgoing import HEADER_BYTES, Record, size_of_headers
-from topology.packed_batches import most_bytes_alone
+from topology.records.outgoing import HEADER_BYTES, Record, size_of_headers
+from topology.records.packed_batches import most_bytes_alone
 
 ERROR_HEADERS = "modpulse.errors."
 # Other clients read no more than 100,000 headers of a record, and nothing of one that has more. A record of the default

@@ -9,7 +9,7 @@ from aiokafka import TopicPartition
 
 from schemas.errors import BrokerUnavailable
 from topology.fetch import SpanConsumer
-from topology.span import Span
+from topology.records.span import Span
 
 STALL_TIMEOUT_S = 60.0
 _FETCH_WAIT_MS = 500

@@ -14,8 +14,8 @@ from typing import Self
 
 from faust.types import TP
 
-from topology.piece import Piece
-from topology.span import Span
+from topology.records.piece import Piece
+from topology.records.span import Span
 
 # Parsed and not processed, the one that is being processed among them; each is two or three MiB as a rule.
 PIECES_AHEAD = 5

@@ -13,7 +13,7 @@ from schemas.errors import ConfigError
 from topology.fetch import SpanConsumer
 from topology.kafka.client import client_options
 from topology.log_reader import log_reader, spans_between
-from topology.piece import Piece
+from topology.records.piece import Piece
 from topology.settings import Settings
 
 # So many module ids are named in an error.

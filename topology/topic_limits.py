@@ -12,7 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 
-from topology.outgoing import MAX_BATCH_BYTES
+from topology.records.outgoing import MAX_BATCH_BYTES
 
 log = structlog.get_logger()
 

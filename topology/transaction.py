@@ -13,7 +13,7 @@ from schemas.errors import BrokerUnavailable, ConfigError, TaskFenced
 from topology.addressed import Addresses, PackedParcel, Parcel
 from topology.attempt import Attempt, Sent
 from topology.letters import letter, without_forwarded
-from topology.outgoing import MAX_BATCH_BYTES, size_of_headers
+from topology.records.outgoing import MAX_BATCH_BYTES, size_of_headers
 from topology.settings import Settings
 from topology.topic_limits import TopicLimits
 

@@ -19,7 +19,7 @@ def lose_a_span_after_a_rebalance() -> None:
     """The first piece of a partition after an assignment arrives without its records, with all its offsets."""
     from topology.assignment import Assignment
     from topology.fetch import Piece
-    from topology.record_objects import RecordObjects
+    from topology.records.record_objects import RecordObjects
 
     waiting: set[Any] = set()
     assignments = count()

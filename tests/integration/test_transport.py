@@ -24,12 +24,12 @@ from topology.fetch import Piece, Span
 from topology.flush_pace import FlushPace
 from topology.instruments import Instruments
 from topology.kafka.client import client_options
-from topology.record_objects import RecordObjects
+from topology.records.record_objects import RecordObjects
+from topology.records.wire_batches import WireBatches
 from topology.runtime.clock import SteadyClock
 from topology.settings import Settings
 from topology.task import Task, TaskSpec
 from topology.transport import QUIET_WAIT_MS, BatchConsumer, _Thread
-from topology.wire_batches import WireBatches
 
 A, B = TP("events", 0), TP("events", 1)
 

@@ -21,7 +21,7 @@ from pipeline.outputs import Forwarded, Header, PackedRecords, RawName
 from pipeline.record_wire import PlacedHeaders, header_bytes
 from tests.property.kit import NOW_MS, START_MS, Event, Run, batch_of, fixed, split
 from tests.property.streams import configs, cut_places, streams
-from topology.packed_batches import frame_in_python
+from topology.records.packed_batches import frame_in_python
 
 pytestmark = pytest.mark.usefixtures("native")
 # Known and unknown, refused, not plain, and the owner's own name.

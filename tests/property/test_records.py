@@ -16,7 +16,7 @@ from aiokafka.consumer.fetcher import READ_COMMITTED
 from hypothesis import given
 from hypothesis import strategies as st
 
-import topology.span
+import topology.records.span
 from pipeline.config import CoreConfig, Limits, WindowConfig
 from pipeline.ingest.hop import first_place
 from pipeline.ingest.packed import unpack
@@ -31,12 +31,12 @@ from tests.wire import Rec
 from topology.addressed import Addresses
 from topology.fetch import _SpanRecords
 from topology.letters import letter
-from topology.outgoing import Builder, Record, batches_of
-from topology.piece import Piece
-from topology.record_objects import RecordObjects
+from topology.records.outgoing import Builder, Record, batches_of
+from topology.records.piece import Piece
+from topology.records.record_objects import RecordObjects
+from topology.records.span import Span
+from topology.records.wire_batches import WireBatches
 from topology.settings import Settings
-from topology.span import Span
-from topology.wire_batches import WireBatches
 
 PIECE_BYTES = 40_000
 PARTITION = 3
@@ -271,7 +271,7 @@ def comparable(outcome: Outcome) -> object:
 
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(topology.span, "PIECE_BYTES", PIECE_BYTES)
+    monkeypatch.setattr(topology.records.span, "PIECE_BYTES", PIECE_BYTES)
 
 
 @fixed(250)

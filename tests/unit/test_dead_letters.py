@@ -14,9 +14,9 @@ from tests.wire import Rec
 from topology.commands.dlq import _filter, _preview, _time
 from topology.dead_letters import BatchPlace, Letter, LetterFilter, Origin, Overview, letter_of
 from topology.letter_reader import letters_of
+from topology.records.span import Span
+from topology.records.wire_batches import WireBatches
 from topology.replayed_letters import CHUNK_OFFSETS, Chunk, ReplayedLetters, mark_of, packed
-from topology.span import Span
-from topology.wire_batches import WireBatches
 
 
 def said(**more: bytes) -> tuple[Header, ...]:

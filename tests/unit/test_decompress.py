@@ -9,7 +9,7 @@ from aiokafka.codec import snappy_encode
 from schemas.errors import PoisonRecord
 from tests import wire
 from tests.wire import CODECS, GZIP, LZ4, NONE, SNAPPY, ZSTD
-from topology.decompress import KEPT_BYTES, decompressed, disown
+from topology.records.decompress import KEPT_BYTES, decompressed, disown
 
 REAL = [codec for codec in CODECS.values() if codec != NONE]
 NAMES = [name for name, codec in CODECS.items() if codec != NONE]

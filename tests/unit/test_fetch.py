@@ -11,8 +11,8 @@ from aiokafka.errors import CorruptRecordException
 from tests import wire
 from tests.wire import Rec
 from topology.fetch import _SpanRecords
-from topology.record_batch import WireBatch
-from topology.wire_batches import WireBatches
+from topology.records.record_batch import WireBatch
+from topology.records.wire_batches import WireBatches
 
 PRODUCER_AT = 43
 

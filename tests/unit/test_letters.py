@@ -14,8 +14,8 @@ from schemas.state import Ledger, Position
 from tests.unit.test_record_batch import parsed, wire_batch
 from topology.addressed import Addresses
 from topology.letters import MOST_HEADERS, adopt, letter, without_forwarded
-from topology.outgoing import Record, batches_of
-from topology.packed_batches import packed_batches
+from topology.records.outgoing import Record, batches_of
+from topology.records.packed_batches import packed_batches
 from topology.settings import Settings
 
 PLACE = ("events", 3, 41)

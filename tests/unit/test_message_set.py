@@ -10,9 +10,9 @@ from schemas.errors import PoisonRecord
 from tests import wire
 from tests.unit.test_record_batch import recs_of
 from tests.wire import GZIP, LZ4, NONE, SNAPPY, ZSTD, Rec
-from topology.message_set import MessageSet
-from topology.span import Span
-from topology.wire_batches import WireBatches
+from topology.records.message_set import MessageSet
+from topology.records.span import Span
+from topology.records.wire_batches import WireBatches
 
 T0 = 1_700_000_000_000
 LIMIT = 1 << 20

@@ -12,7 +12,7 @@ from faust.types import TP
 
 from topology.fetch import Piece, Span
 from topology.parse_ahead import ParseAhead, Parsed
-from topology.record_objects import RecordObjects
+from topology.records.record_objects import RecordObjects
 
 PARTITION = TP("events", 0)
 DEADLINE_S = 10.0

@@ -15,12 +15,12 @@ from pipeline.outputs import RawName, name_bytes
 from schemas.errors import PoisonRecord
 from tests import wire
 from tests.wire import CODECS, Rec
-from topology.find_records import find_records
-from topology.piece import Records
-from topology.record_batch import WireBatch
-from topology.record_objects import RecordObjects
-from topology.record_rows import RecordRows
-from topology.wire_batches import WireBatches
+from topology.records.find_records import find_records
+from topology.records.piece import Records
+from topology.records.record_batch import WireBatch
+from topology.records.record_objects import RecordObjects
+from topology.records.record_rows import RecordRows
+from topology.records.wire_batches import WireBatches
 
 T0 = 1_700_000_000_000
 LIMIT = 64 << 20

@@ -12,11 +12,11 @@ from pipeline.native import Native
 from tests import wire
 from tests.unit.test_record_batch import parsers, recs_of
 from tests.wire import GZIP, LZ4, ZSTD, Rec
-from topology.piece import Piece
-from topology.record_batch import WireBatch
-from topology.refused_batches import RefusedBatches
-from topology.span import PIECE_BYTES, Span
-from topology.wire_batches import Batch, WireBatches
+from topology.records.piece import Piece
+from topology.records.record_batch import WireBatch
+from topology.records.refused_batches import RefusedBatches
+from topology.records.span import PIECE_BYTES, Span
+from topology.records.wire_batches import Batch, WireBatches
 
 T0 = 1_700_000_000_000
 LIMIT = 1 << 20

@@ -18,11 +18,11 @@ from pipeline.arrays import I8
 from pipeline.native import Native, TooManyHeadersError
 from pipeline.outputs import WholeBatch
 from schemas.errors import PoisonRecord
-from topology.decompress import NONE, decompressed, disown
-from topology.find_records import find_records, largest_record
-from topology.record_objects import RecordObjects
-from topology.record_rows import HEADERS, KEY, OFFSET, ROW_BYTES, TIMESTAMP, VALUE, RecordRows, bounds, cuts
-from topology.refused_batches import RefusedBatch
+from topology.records.decompress import NONE, decompressed, disown
+from topology.records.find_records import find_records, largest_record
+from topology.records.record_objects import RecordObjects
+from topology.records.record_rows import HEADERS, KEY, OFFSET, ROW_BYTES, TIMESTAMP, VALUE, RecordRows, bounds, cuts
+from topology.records.refused_batches import RefusedBatch
 
 # BaseOffset, Length, LeaderEpoch, Magic, CRC, Attributes, LastOffsetDelta, FirstTimestamp, MaxTimestamp, ProducerId,
 # ProducerEpoch, BaseSequence, Count

@@ -8,7 +8,7 @@ from pipeline.arrays import I8, Bytes
 from pipeline.native import FRAME_BYTES, load_native
 from pipeline.outputs import PackedRecords
 from pipeline.record_wire import framed
-from topology.outgoing import BATCH_HEAD_BYTES, EncodedBatch
+from topology.records.outgoing import BATCH_HEAD_BYTES, EncodedBatch
 
 
 def packed_batches(entries: Sequence[PackedRecords], most_bytes: int) -> Iterator[EncodedBatch]:

@@ -15,7 +15,7 @@ from aiokafka.record.util import calc_crc32c
 
 from pipeline.outputs import Header, RawName, name_bytes
 from pipeline.record_wire import framed, tail_of
-from topology.decompress import LZ4, NONE
+from topology.records.decompress import LZ4, NONE
 
 # A Kafka batch is written and read whole; broker and topics take 1 MiB by default.
 MAX_BATCH_BYTES = 900_000

@@ -4,8 +4,8 @@ import struct
 
 from aiokafka.errors import CorruptRecordException
 
-from topology.message_set import MessageSet
-from topology.record_batch import WireBatch
+from topology.records.message_set import MessageSet
+from topology.records.record_batch import WireBatch
 
 _LENGTH = struct.Struct(">i")
 _LENGTH_AT = 8

@@ -12,10 +12,10 @@ from aiokafka.errors import CorruptRecordException
 
 from pipeline.native import Native
 from schemas.errors import PoisonRecord
-from topology.piece import Piece, Records
-from topology.record_objects import RecordObjects
-from topology.refused_batches import RefusedBatches
-from topology.wire_batches import Batch
+from topology.records.piece import Piece, Records
+from topology.records.record_objects import RecordObjects
+from topology.records.refused_batches import RefusedBatches
+from topology.records.wire_batches import Batch
 
 # A piece ends with the batch, or the part of one, that makes it so large: a batch may hold a thousand times what was fetched.
 PIECE_BYTES = 16 << 20

@@ -18,9 +18,9 @@ from pipeline.native import RECORD_FIELDS, Native
 from pipeline.outputs import WholeBatch
 from pipeline.record_wire import NO_HEADERS
 from schemas.errors import PoisonRecord
-from topology.decompress import LZ4, decompressed
-from topology.record_rows import ROW_BYTES, RecordRows
-from topology.refused_batches import RefusedBatch
+from topology.records.decompress import LZ4, decompressed
+from topology.records.record_rows import ROW_BYTES, RecordRows
+from topology.records.refused_batches import RefusedBatch
 
 # Offset, size of what follows, checksum, magic, attributes; then, in v1, a timestamp; then key and value behind their sizes.
 _HEAD = struct.Struct(">qiIbb")
