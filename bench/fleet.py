@@ -18,7 +18,7 @@ from bench.progress import Task
 from bench.workload import Loaded, Workload, remove_topics
 from pipeline.config import Limits, WindowConfig
 from pipeline.ingest.dedup import MAX_LOAD, SLOT_BYTES
-from topology.fetch import SpanConsumer
+from topology.consumer.fetch import SpanConsumer
 from topology.kafka.topic_admin import create_topics
 from topology.settings import Settings
 

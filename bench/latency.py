@@ -37,7 +37,7 @@ from bench.workload import Loaded, Workload
 from pipeline.config import WindowConfig
 from pipeline.partitioner import partition_of
 from schemas.alerts import Alert
-from topology.fetch import Span, SpanConsumer
+from topology.consumer.fetch import Span, SpanConsumer
 from topology.kafka.topic_admin import create_topics
 from topology.settings import Settings
 

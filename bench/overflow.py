@@ -20,12 +20,12 @@ from pipeline.outputs import Cut
 from pipeline.partitioner import partition_of
 from pipeline.record_wire import framed, tail_of
 from topology.addressed import Addresses
+from topology.consumer.transport import PIECE_RECORDS
 from topology.records.decompress import LZ4
 from topology.records.outgoing import MAX_BATCH_BYTES, EncodedBatch
 from topology.records.span import Span
 from topology.records.wire_batches import WireBatches
 from topology.settings import Settings
-from topology.transport import PIECE_RECORDS
 
 PARTITIONS = 4
 # `__other__` has its owner elsewhere.

@@ -22,8 +22,8 @@ from schemas.errors import (
     StateLost,
     TaskFenced,
 )
+from topology.consumer.fetch import Piece
 from topology.dead_letter_watch import DeadLetterWatch
-from topology.fetch import Piece
 from topology.flush_pace import FlushPace
 from topology.instruments import Instruments
 from topology.kafka.client import named_error
@@ -52,7 +52,7 @@ _ITS_OWN = (StateLost, StateIncompatible, InputRewound, RecordRefused)
 
 
 class Reader(Protocol):
-    """Who reads for the tasks (`topology.transport.BatchConsumer`)."""
+    """Who reads for the tasks (`topology.consumer.transport.BatchConsumer`)."""
 
     async def ends(self, partitions: Iterable[TP]) -> dict[TP, int]:
         """The end of each partition's log."""
@@ -74,7 +74,7 @@ class Reader(Protocol):
 
 
 class Assignment:
-    """Everything the transport tells the worker (`topology.transport.Listener`).
+    """Everything the transport tells the worker (`topology.consumer.transport.Listener`).
 
     Attributes:
         tasks: the open ones by name.

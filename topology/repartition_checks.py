@@ -10,9 +10,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from pipeline.cores.module_core import ModuleCore
 from pipeline.cores.rekey import misplaced
 from schemas.errors import ConfigError
-from topology.fetch import SpanConsumer
+from topology.consumer.fetch import SpanConsumer
+from topology.consumer.log_reader import log_reader, spans_between
 from topology.kafka.client import client_options
-from topology.log_reader import log_reader, spans_between
 from topology.records.piece import Piece
 from topology.settings import Settings
 

@@ -19,7 +19,7 @@ from pipeline.native import load_native
 from pipeline.outputs import StateRecord
 from schemas.errors import BrokerUnavailable, InputRewound, PartitionsChanged, StateIncompatible, StateLost
 from schemas.state import POSITION_KEY, Position
-from topology.fetch import Piece
+from topology.consumer.fetch import Piece
 from topology.flush_pace import FlushPace
 from topology.instruments import Instruments
 from topology.letters import adopt

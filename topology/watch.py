@@ -12,7 +12,8 @@ from pipeline.cores.module_core import ModuleCore
 from pipeline.system.core import SystemCore
 from schemas.errors import InputRewound, ModpulseError, PartitionsChanged, StateLost
 from topology.assignment import SYSTEM, Assignment
-from topology.coordinator import GroupHealth
+from topology.consumer.coordinator import GroupHealth
+from topology.consumer.transport import BatchConsumer
 from topology.instruments import Instruments
 from topology.kafka.credentials import Credentials
 from topology.log_position import RESET_WAY_OUT, is_at_end
@@ -21,7 +22,6 @@ from topology.runtime.clock import SteadyClock
 from topology.runtime.open_files import lasting_shortage
 from topology.settings import Settings
 from topology.task import Task
-from topology.transport import BatchConsumer
 from topology.worker_topics import TopicSnapshot, look_at_topics, refuse_other_count
 
 log = structlog.get_logger()

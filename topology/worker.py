@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 from pipeline.alerts.rules import Rule
 from schemas.errors import BrokerUnavailable, ConfigError
 from topology.assignment import SUSPEND_TIMEOUT_S, Assignment
+from topology.consumer.transport import BatchConsumer, WorkerApp, make_app
 from topology.instruments import Instruments
 from topology.kafka.client import connection_error, named_error
 from topology.kafka.credentials import Credentials
@@ -24,7 +25,6 @@ from topology.runtime.heap import share_one_heap
 from topology.runtime.native_build import check_native
 from topology.settings import Settings, split_host_port
 from topology.supervisor.address import announce
-from topology.transport import BatchConsumer, WorkerApp, make_app
 from topology.watch import Watch
 
 log = structlog.get_logger()

@@ -5,7 +5,7 @@ from aiokafka import TopicPartition
 
 from bench.programs.reading import run_on_pieces
 from schemas.events import ModuleLogEvent
-from topology.fetch import Piece
+from topology.consumer.fetch import Piece
 
 _decode = msgspec.json.Decoder(ModuleLogEvent).decode
 

@@ -12,7 +12,7 @@ from bench.programs.reading import run_on_pieces
 from pipeline.config import CoreConfig, WindowConfig
 from pipeline.cores.module_core import ModuleCore
 from pipeline.native import load_native
-from topology.fetch import Piece
+from topology.consumer.fetch import Piece
 from topology.runtime.clock import system_wall_ms
 
 _NEVER_MS = 10 * 86_400_000

@@ -5,7 +5,7 @@ from aiokafka import AIOKafkaConsumer
 
 from bench.programs.reading import fetches
 from bench.progress import Progress, Task
-from topology.transport import PIECE_RECORDS
+from topology.consumer.transport import PIECE_RECORDS
 
 
 async def _main() -> None:

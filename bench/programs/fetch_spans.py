@@ -1,9 +1,9 @@
-"""Limit: the worker's own fetch (topology.fetch), values taken out of the parsed batches, nothing else."""
+"""Limit: the worker's own fetch (topology.consumer.fetch), values taken out of the parsed batches, nothing else."""
 
 from aiokafka import TopicPartition
 
 from bench.programs.reading import run_on_pieces
-from topology.fetch import Piece
+from topology.consumer.fetch import Piece
 
 
 def take(partition: TopicPartition, piece: Piece) -> None:

@@ -19,7 +19,7 @@ from pipeline.cores.module_core import ModuleCore
 from pipeline.ingest.batch import RecordBatch
 from topology import assignment, task, worker
 from topology.alert_rules import configured_rules
-from topology.fetch import Piece
+from topology.consumer.fetch import Piece
 from topology.runtime.acceptance import Acceptance
 from topology.runtime.logs import setup_logs
 from topology.settings import load_settings

@@ -9,9 +9,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from bench.progress import Progress, Task
 from pipeline.native import Native
-from topology.fetch import Piece, Span, SpanConsumer
+from topology.consumer.fetch import Piece, Span, SpanConsumer
+from topology.consumer.transport import PIECE_RECORDS
 from topology.settings.kafka import KafkaSettings
-from topology.transport import PIECE_RECORDS
 
 
 async def fetches(

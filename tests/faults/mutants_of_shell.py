@@ -18,7 +18,7 @@ DROPPING_S = 8.0
 def lose_a_span_after_a_rebalance() -> None:
     """The first piece of a partition after an assignment arrives without its records, with all its offsets."""
     from topology.assignment import Assignment
-    from topology.fetch import Piece
+    from topology.consumer.fetch import Piece
     from topology.records.record_objects import RecordObjects
 
     waiting: set[Any] = set()

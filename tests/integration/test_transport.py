@@ -16,11 +16,12 @@ from aiokafka.errors import (
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from faust.types import TP
 
-import topology.transport
+import topology.consumer.transport
 from pipeline.config import CoreConfig
 from pipeline.cores.module_core import ModuleCore
 from tests.integration.kit import T0, event
-from topology.fetch import Piece, Span
+from topology.consumer.fetch import Piece, Span
+from topology.consumer.transport import QUIET_WAIT_MS, BatchConsumer, _Thread
 from topology.flush_pace import FlushPace
 from topology.instruments import Instruments
 from topology.kafka.client import client_options
@@ -29,7 +30,6 @@ from topology.records.wire_batches import WireBatches
 from topology.runtime.clock import SteadyClock
 from topology.settings import Settings
 from topology.task import Task, TaskSpec
-from topology.transport import QUIET_WAIT_MS, BatchConsumer, _Thread
 
 A, B = TP("events", 0), TP("events", 1)
 
@@ -299,7 +299,7 @@ def test_after_a_rebalance_nothing_of_a_partition_that_is_not_ours_is_processed(
 
 def test_no_more_than_two_fetches_are_taken_while_nothing_is_processed(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is fetched is bounded, whatever it holds: one is being parsed, one waits, and aiokafka keeps a third."""
-    monkeypatch.setattr(topology.transport, "PIECE_RECORDS", 1)
+    monkeypatch.setattr(topology.consumer.transport, "PIECE_RECORDS", 1)
 
     async def scenario() -> None:
         spans = [

@@ -8,7 +8,7 @@ from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, Cons
 from hypothesis import given
 from hypothesis import strategies as st
 
-from topology.assignor import Task, make_assignor, share
+from topology.consumer.assignor import Task, make_assignor, share
 
 PAIR = ("events", "repartition")
 TOPICS = {"events": 6, "repartition": 6, "partials": 1}

@@ -29,7 +29,7 @@ from tests.property.kit import NOW_MS, TOPIC, Run, fixed
 from tests.unit.test_record_batch import recs_of
 from tests.wire import Rec
 from topology.addressed import Addresses
-from topology.fetch import _SpanRecords
+from topology.consumer.fetch import _SpanRecords
 from topology.letters import letter
 from topology.records.outgoing import Builder, Record, batches_of
 from topology.records.piece import Piece

@@ -11,7 +11,13 @@ from aiokafka.errors import GroupAuthorizationFailedError, RequestTimedOutError
 from aiokafka.protocol.group import HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest
 
 from schemas.errors import TaskFenced
-from topology.coordinator import FENCED_INSTANCE_ID, JOIN_MARGIN_S, LEAST_LOSSES, UNKNOWN_MEMBER_ID, WatchedCoordinator
+from topology.consumer.coordinator import (
+    FENCED_INSTANCE_ID,
+    JOIN_MARGIN_S,
+    LEAST_LOSSES,
+    UNKNOWN_MEMBER_ID,
+    WatchedCoordinator,
+)
 
 REBALANCE_S = 45.0
 REQUEST_S = 30.0

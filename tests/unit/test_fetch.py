@@ -10,7 +10,7 @@ from aiokafka.errors import CorruptRecordException
 
 from tests import wire
 from tests.wire import Rec
-from topology.fetch import _SpanRecords
+from topology.consumer.fetch import _SpanRecords
 from topology.records.record_batch import WireBatch
 from topology.records.wire_batches import WireBatches
 

@@ -10,8 +10,8 @@ import pytest
 from aiokafka.errors import CorruptRecordException
 from faust.types import TP
 
-from topology.fetch import Piece, Span
-from topology.parse_ahead import ParseAhead, Parsed
+from topology.consumer.fetch import Piece, Span
+from topology.consumer.parse_ahead import ParseAhead, Parsed
 from topology.records.record_objects import RecordObjects
 
 PARTITION = TP("events", 0)

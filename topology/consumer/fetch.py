@@ -23,7 +23,7 @@ from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.record.control_record import ABORT_MARKER, ControlRecord
 
 from schemas.errors import ConfigError
-from topology.coordinator import WatchedCoordinator
+from topology.consumer.coordinator import WatchedCoordinator
 from topology.records.piece import Piece
 from topology.records.record_batch import WireBatch
 from topology.records.span import MissingSpan, Span

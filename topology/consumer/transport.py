@@ -25,10 +25,10 @@ from faust.types import TP
 
 from pipeline.ingest.plain import PlainScanner
 from schemas.errors import ConfigError
-from topology.assignor import make_assignor
-from topology.coordinator import GroupHealth, WatchedCoordinator
-from topology.fetch import MissingSpan, Piece, Span, SpanConsumer
-from topology.parse_ahead import ParseAhead
+from topology.consumer.assignor import make_assignor
+from topology.consumer.coordinator import GroupHealth, WatchedCoordinator
+from topology.consumer.fetch import MissingSpan, Piece, Span, SpanConsumer
+from topology.consumer.parse_ahead import ParseAhead
 from topology.settings import Settings
 
 SUPPORTED = "0.15.3"

@@ -8,7 +8,7 @@ from typing import Any
 from aiokafka import TopicPartition
 
 from schemas.errors import BrokerUnavailable
-from topology.fetch import SpanConsumer
+from topology.consumer.fetch import SpanConsumer
 from topology.records.span import Span
 
 STALL_TIMEOUT_S = 60.0
