@@ -19,8 +19,8 @@ from pipeline.ingest.plain import PlainScanner
 from pipeline.outputs import Cut
 from pipeline.partitioner import partition_of
 from pipeline.record_wire import framed, tail_of
-from topology.addressed import Addresses
 from topology.consumer.transport import PIECE_RECORDS
+from topology.producer.addressed import Addresses
 from topology.records.decompress import LZ4
 from topology.records.outgoing import MAX_BATCH_BYTES, EncodedBatch
 from topology.records.span import Span

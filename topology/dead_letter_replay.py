@@ -24,13 +24,13 @@ from topology.event_key import partition_for
 from topology.kafka.client import broker_errors, client_options
 from topology.kafka.existing_topics import require_topics
 from topology.letter_reader import LetterReader, letter_reader
+from topology.producer.transaction import FENCED
 from topology.records.decompress import LZ4
 from topology.records.outgoing import Record, batches_of
 from topology.replayed_letters import ReplayedLetters, packed
 from topology.restore import read_changelog
 from topology.runtime.progress import Progress
 from topology.settings import Settings
-from topology.transaction import FENCED
 
 log = structlog.get_logger()
 

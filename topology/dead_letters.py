@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from pipeline.outputs import Header
 from schemas.reasons import REASONS
-from topology.letters import ERROR_HEADERS
+from topology.producer.letters import ERROR_HEADERS
 
 UNKNOWN = "unknown"
 DEAD_REASONS = tuple(reason for reason in REASONS if reason != "late")

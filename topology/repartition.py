@@ -19,18 +19,18 @@ from pipeline.cores.rekey import align, rekey
 from pipeline.modules.registry import OTHER
 from pipeline.outputs import Cut
 from schemas.errors import ConfigError, StateIncompatible
-from topology.addressed import Addresses
-from topology.attempt import Attempt
 from topology.consumer.log_reader import log_reader
 from topology.kafka.broker_protocol import describe_topics
 from topology.kafka.client import admin_client, broker_errors, client_options
 from topology.kafka.existing_topics import require_topics
 from topology.kafka.topic_admin import wait_until_visible
+from topology.producer.addressed import Addresses
+from topology.producer.attempt import Attempt
+from topology.producer.transaction import Transactor, transactional_producer
 from topology.records.outgoing import MAX_BATCH_BYTES, Record, batches_of
 from topology.repartition_checks import require_homes, require_no_members, require_read
 from topology.restore import Restored, check_changelog, position_of, read_changelog
 from topology.settings import Settings
-from topology.transaction import Transactor, transactional_producer
 
 # Longer than the largest state takes to write, shorter than Kafka's transaction.max.timeout.ms of 15 minutes.
 TRANSACTION_TIMEOUT_MS = 300_000

@@ -38,7 +38,7 @@ def commit_before_processing() -> None:
 
 def skip_fencing() -> None:
     """Every process writes under a transactional id of its own: nobody is kept from writing when another took over."""
-    from topology.transaction import Transactor
+    from topology.producer.transaction import Transactor
 
     def make(made: Any) -> Any:
         def wrong(self: Any, settings: Any, options: Mapping[str, Any], task_name: str, group_id: str) -> None:

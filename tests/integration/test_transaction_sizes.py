@@ -15,8 +15,8 @@ from schemas.state import Ledger, Position
 from tests.integration.conftest import MakeFleet
 from tests.integration.kit import Fleet
 from topology.kafka.client import client_options
-from topology.topic_limits import TopicLimits
-from topology.transaction import Transactor
+from topology.producer.topic_limits import TopicLimits
+from topology.producer.transaction import Transactor
 
 pytestmark = pytest.mark.broker
 DLQ_BYTES, REPARTITION_BYTES = 3_000, 4_000

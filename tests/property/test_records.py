@@ -28,9 +28,9 @@ from tests.property.hostile import BATCH_BYTES, FIRST, RECORD_BYTES, Log, Stored
 from tests.property.kit import NOW_MS, TOPIC, Run, fixed
 from tests.unit.test_record_batch import recs_of
 from tests.wire import Rec
-from topology.addressed import Addresses
 from topology.consumer.fetch import _SpanRecords
-from topology.letters import letter
+from topology.producer.addressed import Addresses
+from topology.producer.letters import letter
 from topology.records.outgoing import Builder, Record, batches_of
 from topology.records.piece import Piece
 from topology.records.record_objects import RecordObjects

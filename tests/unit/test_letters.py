@@ -12,8 +12,8 @@ from pipeline.ingest.packed import each_forwarded, pack_one
 from pipeline.outputs import Cut, Forwarded, Header, Outbox, PackedRecords, RawName, Rejected, WholeBatch, headers_bytes
 from schemas.state import Ledger, Position
 from tests.unit.test_record_batch import parsed, wire_batch
-from topology.addressed import Addresses
-from topology.letters import MOST_HEADERS, adopt, letter, without_forwarded
+from topology.producer.addressed import Addresses
+from topology.producer.letters import MOST_HEADERS, adopt, letter, without_forwarded
 from topology.records.outgoing import Record, batches_of
 from topology.records.packed_batches import packed_batches
 from topology.settings import Settings

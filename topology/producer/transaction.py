@@ -10,12 +10,12 @@ from aiokafka.errors import InvalidProducerEpoch, InvalidProducerIdMapping, Kafk
 
 from pipeline.outputs import Cut, Rejected
 from schemas.errors import BrokerUnavailable, ConfigError, TaskFenced
-from topology.addressed import Addresses, PackedParcel, Parcel
-from topology.attempt import Attempt, Sent
-from topology.letters import letter, without_forwarded
+from topology.producer.addressed import Addresses, PackedParcel, Parcel
+from topology.producer.attempt import Attempt, Sent
+from topology.producer.letters import letter, without_forwarded
+from topology.producer.topic_limits import TopicLimits
 from topology.records.outgoing import MAX_BATCH_BYTES, size_of_headers
 from topology.settings import Settings
-from topology.topic_limits import TopicLimits
 
 log = structlog.get_logger()
 
