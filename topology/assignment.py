@@ -27,12 +27,12 @@ from topology.dead_letter_watch import DeadLetterWatch
 from topology.flush_pace import FlushPace
 from topology.instruments import Instruments
 from topology.kafka.client import named_error
-from topology.log_position import LogEdges, start_of
 from topology.parked import ParkedTasks
-from topology.restore import check_partitions, partition_counts
 from topology.runtime.acceptance import Acceptance
 from topology.runtime.clock import SteadyClock
 from topology.settings import Settings
+from topology.state.log_position import LogEdges, start_of
+from topology.state.restore import check_partitions, partition_counts
 from topology.task import Task, TaskSpec
 from topology.worker_topics import TopicSnapshot, look_at_topics, refuse_other_count
 

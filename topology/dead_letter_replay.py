@@ -28,9 +28,9 @@ from topology.producer.transaction import FENCED
 from topology.records.decompress import LZ4
 from topology.records.outgoing import Record, batches_of
 from topology.replayed_letters import ReplayedLetters, packed
-from topology.restore import read_changelog
 from topology.runtime.progress import Progress
 from topology.settings import Settings
+from topology.state.restore import read_changelog
 
 log = structlog.get_logger()
 

@@ -22,14 +22,14 @@ from schemas.state import POSITION_KEY, Position
 from topology.consumer.fetch import Piece
 from topology.flush_pace import FlushPace
 from topology.instruments import Instruments
-from topology.log_position import LogEdges, restart_of, start_of
 from topology.producer.letters import adopt
 from topology.producer.transaction import Transactor
-from topology.restore import check_changelog, check_partitions, position_of, read_changelog
 from topology.runtime.acceptance import Acceptance
 from topology.runtime.clock import SteadyClock
 from topology.settings import Settings
 from topology.silence import Silence
+from topology.state.log_position import LogEdges, restart_of, start_of
+from topology.state.restore import check_changelog, check_partitions, position_of, read_changelog
 
 log = structlog.get_logger()
 

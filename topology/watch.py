@@ -16,11 +16,11 @@ from topology.consumer.coordinator import GroupHealth
 from topology.consumer.transport import BatchConsumer
 from topology.instruments import Instruments
 from topology.kafka.credentials import Credentials
-from topology.log_position import RESET_WAY_OUT, is_at_end
 from topology.repartition_trim import RepartitionTrim
 from topology.runtime.clock import SteadyClock
 from topology.runtime.open_files import lasting_shortage
 from topology.settings import Settings
+from topology.state.log_position import RESET_WAY_OUT, is_at_end
 from topology.task import Task
 from topology.worker_topics import TopicSnapshot, look_at_topics, refuse_other_count
 

@@ -92,9 +92,11 @@ def apply_twice_after_restart() -> None:
 
 def restore_without_last_record() -> None:
     """The window records of the last flush are overlooked: windows are restored as the flush before left them."""
-    from topology import restore, task
+    from topology import task
 
     # By state: what the window records of the flush being read, and of the last one, replaced.
+    from topology.state import restore
+
     reading: dict[int, list[tuple[bytes, bytes | None]]] = {}
     last: dict[int, list[tuple[bytes, bytes | None]]] = {}
 

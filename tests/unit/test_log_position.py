@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import InputRewound
-from topology.log_position import LogEdges, Start, is_at_end, restart_of, start_of
+from topology.state.log_position import LogEdges, Start, is_at_end, restart_of, start_of
 
 LOG = LogEdges("id-1", 100, 900)
 

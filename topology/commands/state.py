@@ -37,7 +37,7 @@ def repartition(
     import uvloop
 
     from topology.alert_rules import configured_rules
-    from topology.repartition import repartition as run
+    from topology.state.repartition import repartition as run
 
     settings = settings_of(ctx)
     done = uvloop.run(run(settings, configured_rules(settings), partitions, dry_run=dry_run))

@@ -28,9 +28,9 @@ from topology.producer.addressed import Addresses
 from topology.producer.attempt import Attempt
 from topology.producer.transaction import Transactor, transactional_producer
 from topology.records.outgoing import MAX_BATCH_BYTES, Record, batches_of
-from topology.repartition_checks import require_homes, require_no_members, require_read
-from topology.restore import Restored, check_changelog, position_of, read_changelog
 from topology.settings import Settings
+from topology.state.repartition_checks import require_homes, require_no_members, require_read
+from topology.state.restore import Restored, check_changelog, position_of, read_changelog
 
 # Longer than the largest state takes to write, shorter than Kafka's transaction.max.timeout.ms of 15 minutes.
 TRANSACTION_TIMEOUT_MS = 300_000

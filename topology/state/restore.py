@@ -15,7 +15,7 @@ from schemas.errors import PartitionsChanged, StateIncompatible, StateLost
 from schemas.state import POSITION_KEY, Position, ShellPosition, unpack_position
 from topology.consumer.fetch import Piece, Span, SpanConsumer
 from topology.consumer.log_reader import log_reader, spans_between
-from topology.log_position import LogEdges
+from topology.state.log_position import LogEdges
 
 # A restore holds up to three fetches beside the state; a flush's batches are smaller, and what is larger still comes through.
 FETCH_BYTES = 4 << 20
