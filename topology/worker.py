@@ -16,13 +16,13 @@ from topology.consumer.transport import BatchConsumer, WorkerApp, make_app
 from topology.instruments import Instruments
 from topology.kafka.client import connection_error, named_error
 from topology.kafka.credentials import Credentials
-from topology.probes import Probes
 from topology.readiness import UNHEARD_S, not_ready
 from topology.runtime.acceptance import Acceptance
 from topology.runtime.clock import SteadyClock
 from topology.runtime.fail_stop import Deadline, Failure, forget_given_up
 from topology.runtime.heap import share_one_heap
 from topology.runtime.native_build import check_native
+from topology.serve.probes import Probes
 from topology.settings import Settings, split_host_port
 from topology.supervisor.address import announce
 from topology.watch import Watch

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from topology.probe_server import ProbeServer
+from topology.serve.probe_server import ProbeServer
 from topology.supervisor.child import Child, end_in_words
 from topology.supervisor.metrics import SupervisorMetrics
 from topology.supervisor.pages import merged_metrics, readiness

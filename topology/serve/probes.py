@@ -6,7 +6,7 @@ from collections.abc import Callable
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from topology.probe_server import ProbeServer
+from topology.serve.probe_server import ProbeServer
 
 # The main loop turns at least twice a second; one that has not turned for this long is stuck.
 STUCK_AFTER_S = 60.0
