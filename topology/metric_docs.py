@@ -5,15 +5,15 @@
 
 from pathlib import Path
 
-from topology.instruments import METRICS, Metric, Name
 from topology.supervisor.metrics import SUPERVISOR_METRICS
+from topology.worker.metrics import METRICS, Metric, Name
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "metrics.md"
 
 _HEAD = """\
 # The worker's own metrics
 
-<!-- Made by `python -m topology.metric_docs` from topology/instruments.py; do not edit. -->
+<!-- Made by `python -m topology.metric_docs` from topology/worker/metrics.py; do not edit. -->
 
 `GET /metrics` on `metrics.bind` (`MODPULSE_METRICS__BIND`, loopback by default) answers in Prometheus' text format.
 `task` is the number of an input partition, or `system` for the second stage. Every counter begins at zero: with the process, or,

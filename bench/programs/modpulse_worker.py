@@ -17,12 +17,12 @@ from faust.types import TP
 from bench.progress import Progress, Task, tell
 from pipeline.cores.module_core import ModuleCore
 from pipeline.ingest.batch import RecordBatch
-from topology import assignment, task, worker
 from topology.alert_rules import configured_rules
 from topology.consumer.fetch import Piece
 from topology.runtime.acceptance import Acceptance
 from topology.runtime.logs import setup_logs
 from topology.settings import load_settings
+from topology.worker.worker import assignment, task, worker
 
 _POLL_S = 0.01
 _GATE = "BENCH_GATE"

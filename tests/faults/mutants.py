@@ -18,7 +18,7 @@ from tests.faults.planting import replace
 
 def commit_before_processing() -> None:
     """The offset is committed first, the batch applied afterwards: what a crash interrupts is lost."""
-    from topology.task import Task
+    from topology.worker.task import Task
 
     def make(process: Any) -> Any:
         async def wrong(self: Any, topic: str, piece: Any) -> int | None:
@@ -92,10 +92,9 @@ def apply_twice_after_restart() -> None:
 
 def restore_without_last_record() -> None:
     """The window records of the last flush are overlooked: windows are restored as the flush before left them."""
-    from topology import task
-
     # By state: what the window records of the flush being read, and of the last one, replaced.
     from topology.state import restore
+    from topology.worker.worker import task
 
     reading: dict[int, list[tuple[bytes, bytes | None]]] = {}
     last: dict[int, list[tuple[bytes, bytes | None]]] = {}
@@ -150,7 +149,7 @@ def forget_dedup_set() -> None:
 
 def idle_by_timer_alone() -> None:
     """A silent partition is taken for idle without asking the broker whether its log goes on."""
-    from topology.watch import Watch
+    from topology.worker.watch import Watch
 
     def make(_: Any) -> Any:
         async def wrong(self: Any, tasks: list[Any], silent: list[Any]) -> None:

@@ -17,9 +17,9 @@ DROPPING_S = 8.0
 
 def lose_a_span_after_a_rebalance() -> None:
     """The first piece of a partition after an assignment arrives without its records, with all its offsets."""
-    from topology.assignment import Assignment
     from topology.consumer.fetch import Piece
     from topology.records.record_objects import RecordObjects
+    from topology.worker.assignment import Assignment
 
     waiting: set[Any] = set()
     assignments = count()
@@ -47,7 +47,7 @@ def lose_a_span_after_a_rebalance() -> None:
 
 def drop_pieces_on_the_way() -> None:
     """One piece in 20 never reaches its task. No bug of its own: the task sees the gap and has it read again."""
-    from topology.assignment import Assignment
+    from topology.worker.assignment import Assignment
 
     handed, until = count(1), time.monotonic() + DROPPING_S
 
@@ -63,7 +63,7 @@ def drop_pieces_on_the_way() -> None:
 
 def gap_not_read_again() -> None:
     """Pieces are dropped on the way, and a task goes on behind the gap."""
-    from topology.task import Task
+    from topology.worker.task import Task
 
     drop_pieces_on_the_way()
 

@@ -17,7 +17,7 @@ from tests.integration.kit import (
     json_values,
     module_on,
 )
-from topology.repartition_trim import RepartitionTrim
+from topology.worker.repartition_trim import RepartitionTrim
 
 pytestmark = pytest.mark.broker
 MODULES = [module_on(partition, 4, prefix) for partition in range(4) for prefix in ("shop", "pay", "süß")]

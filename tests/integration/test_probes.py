@@ -10,7 +10,7 @@ from tests.integration.conftest import MakeFleet
 from tests.integration.kit import SMALL, T0, Row, event, module_on, row, until
 from tests.integration.own_broker import fleet_on
 from topology.devbroker import KafkaProcess
-from topology.instruments import METRICS
+from topology.worker.metrics import METRICS
 
 pytestmark = pytest.mark.broker
 

@@ -92,7 +92,9 @@ def test_two_workers_share_the_partitions_one_is_killed_and_comes_back_and_the_s
     assert supervisor.terminate() == 0
     clean = [line.get("worker", "supervisor") for line in supervisor.events("stopped cleanly")]
     assert sorted(map(str, clean)) == ["0", "1", "supervisor"]
-    assert all(isinstance(line["worker"], int) for line in supervisor.events() if line["logger"] == "topology.worker")
+    assert all(
+        isinstance(line["worker"], int) for line in supervisor.events() if line["logger"] == "topology.worker.worker"
+    )
 
 
 def test_static_members_have_names_of_their_own_and_die_with_their_supervisor(make_fleet: MakeFleet) -> None:

@@ -22,14 +22,14 @@ from pipeline.cores.module_core import ModuleCore
 from tests.integration.kit import T0, event
 from topology.consumer.fetch import Piece, Span
 from topology.consumer.transport import QUIET_WAIT_MS, BatchConsumer, _Thread
-from topology.flush_pace import FlushPace
-from topology.instruments import Instruments
 from topology.kafka.client import client_options
 from topology.records.record_objects import RecordObjects
 from topology.records.wire_batches import WireBatches
 from topology.runtime.clock import SteadyClock
 from topology.settings import Settings
-from topology.task import Task, TaskSpec
+from topology.worker.flush_pace import FlushPace
+from topology.worker.metrics import Instruments
+from topology.worker.task import Task, TaskSpec
 
 A, B = TP("events", 0), TP("events", 1)
 

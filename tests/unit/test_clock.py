@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from topology.runtime.clock import ADOPT_AFTER_S, FOLLOWED_STEP_MS, SteadyClock, monotonic_s
-from topology.silence import Silence
+from topology.worker.silence import Silence
 
 NOW_MS = 1_700_000_000_000
 HOUR_MS = 3_600_000

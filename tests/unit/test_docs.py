@@ -24,11 +24,11 @@ from schemas import state
 from schemas.alert_state import ActiveAlert
 from topology import metric_docs, settings_docs
 from topology.cli import app
-from topology.instruments import METRICS
 from topology.settings import Settings, environment_names, load_settings, setting_names
 from topology.settings.names import CONFIG_VARIABLE
 from topology.settings.service_links import is_service_link
 from topology.supervisor.metrics import SUPERVISOR_METRICS
+from topology.worker.metrics import METRICS
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Each bug in a process of its own, made from one that has imported the program.
 PLANT_ALL = """
 import os, sys
-import topology.cli, topology.worker
+import topology.cli, topology.worker.worker
 from tests.faults.mutants import MUTANTS
 from tests.faults.planting import say_planted
 for name, plant in MUTANTS.items():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from topology.flush_pace import MOST_AT_ONCE, MOST_PAUSE_S, MOST_SHARE, FlushPace
+from topology.worker.flush_pace import MOST_AT_ONCE, MOST_PAUSE_S, MOST_SHARE, FlushPace
 
 
 def share_and_rate(

@@ -11,7 +11,7 @@ from schemas.reasons import REASONS
 from schemas.state import Ledger
 from tests.property.kit import NOW_MS, START_MS, Event, batch_of
 from tests.scrapes import Increases, series_of
-from topology.instruments import METRICS, Instruments
+from topology.worker.metrics import METRICS, Instruments
 
 SOURCES = ("events", "repartition")
 OUTCOMES = Ledger.__struct_fields__

@@ -9,10 +9,10 @@ from pipeline.config import CoreConfig
 from pipeline.cores.module_core import ModuleCore
 from schemas.errors import BrokerUnavailable, ConfigError, RecordRefused, StateLost
 from topology.consumer.coordinator import GroupHealth
-from topology.parked import RETRY_S, RETRY_SOON_S, ParkedTasks
-from topology.readiness import OVERDUE_S, UNHEARD_S, not_ready
 from topology.runtime.acceptance import Acceptance, Tasks, parse_tasks, without_acceptance
-from topology.task import TaskSpec
+from topology.worker.parked import RETRY_S, RETRY_SOON_S, ParkedTasks
+from topology.worker.readiness import OVERDUE_S, UNHEARD_S, not_ready
+from topology.worker.task import TaskSpec
 
 
 class Time:

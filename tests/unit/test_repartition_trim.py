@@ -8,9 +8,9 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError, TopicAuthorizationFailedError
 from structlog.testing import capture_logs
 
-from topology import repartition_trim
-from topology.repartition_trim import RepartitionTrim
 from topology.settings import Settings
+from topology.worker.repartition_trim import RepartitionTrim
+from topology.worker.worker import repartition_trim
 
 TOPIC = "modpulse-repartition"
 

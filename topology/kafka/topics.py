@@ -3,7 +3,7 @@
 | topic | cleanup | why |
 |---|---|---|
 | input, late, dead letters | delete | each record is an event of its own |
-| repartition | delete, but not by time | the worker deletes what it has processed (`topology.repartition_trim`) |
+| repartition | delete, but not by time | the worker deletes what it has processed (`topology.worker.repartition_trim`) |
 | outputs with a window in their key | compact,delete | the newest revision of a key is enough; old windows end with retention |
 | health-status, changelogs, replayed letters | compact | the newest record of every key must stay for ever |
 """

@@ -8,8 +8,8 @@ import structlog
 from pipeline.dead_letter_breaker import DeadLetterBreaker, Reading
 from schemas.errors import DeadLetterLimitExceeded
 from schemas.state import Ledger
-from topology.instruments import Instruments
 from topology.settings.sections import LimitSettings
+from topology.worker.metrics import Instruments
 
 log = structlog.get_logger()
 

@@ -20,16 +20,16 @@ from pipeline.outputs import StateRecord
 from schemas.errors import BrokerUnavailable, InputRewound, PartitionsChanged, StateIncompatible, StateLost
 from schemas.state import POSITION_KEY, Position
 from topology.consumer.fetch import Piece
-from topology.flush_pace import FlushPace
-from topology.instruments import Instruments
 from topology.producer.letters import adopt
 from topology.producer.transaction import Transactor
 from topology.runtime.acceptance import Acceptance
 from topology.runtime.clock import SteadyClock
 from topology.settings import Settings
-from topology.silence import Silence
 from topology.state.log_position import LogEdges, restart_of, start_of
 from topology.state.restore import check_changelog, check_partitions, position_of, read_changelog
+from topology.worker.flush_pace import FlushPace
+from topology.worker.metrics import Instruments
+from topology.worker.silence import Silence
 
 log = structlog.get_logger()
 

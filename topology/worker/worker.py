@@ -11,12 +11,9 @@ from aiokafka.errors import KafkaError
 
 from pipeline.alerts.rules import Rule
 from schemas.errors import BrokerUnavailable, ConfigError
-from topology.assignment import SUSPEND_TIMEOUT_S, Assignment
 from topology.consumer.transport import BatchConsumer, WorkerApp, make_app
-from topology.instruments import Instruments
 from topology.kafka.client import connection_error, named_error
 from topology.kafka.credentials import Credentials
-from topology.readiness import UNHEARD_S, not_ready
 from topology.runtime.acceptance import Acceptance
 from topology.runtime.clock import SteadyClock
 from topology.runtime.fail_stop import Deadline, Failure, forget_given_up
@@ -25,7 +22,10 @@ from topology.runtime.native_build import check_native
 from topology.serve.probes import Probes
 from topology.settings import Settings, split_host_port
 from topology.supervisor.address import announce
-from topology.watch import Watch
+from topology.worker.assignment import SUSPEND_TIMEOUT_S, Assignment
+from topology.worker.metrics import Instruments
+from topology.worker.readiness import UNHEARD_S, not_ready
+from topology.worker.watch import Watch
 
 log = structlog.get_logger()
 

@@ -11,18 +11,18 @@ from faust.types import TP
 from pipeline.cores.module_core import ModuleCore
 from pipeline.system.core import SystemCore
 from schemas.errors import InputRewound, ModpulseError, PartitionsChanged, StateLost
-from topology.assignment import SYSTEM, Assignment
 from topology.consumer.coordinator import GroupHealth
 from topology.consumer.transport import BatchConsumer
-from topology.instruments import Instruments
 from topology.kafka.credentials import Credentials
-from topology.repartition_trim import RepartitionTrim
 from topology.runtime.clock import SteadyClock
 from topology.runtime.open_files import lasting_shortage
 from topology.settings import Settings
 from topology.state.log_position import RESET_WAY_OUT, is_at_end
-from topology.task import Task
-from topology.worker_topics import TopicSnapshot, look_at_topics, refuse_other_count
+from topology.worker.assignment import SYSTEM, Assignment
+from topology.worker.metrics import Instruments
+from topology.worker.repartition_trim import RepartitionTrim
+from topology.worker.task import Task
+from topology.worker.topics import TopicSnapshot, look_at_topics, refuse_other_count
 
 log = structlog.get_logger()
 

@@ -23,18 +23,18 @@ from schemas.errors import (
     TaskFenced,
 )
 from topology.consumer.fetch import Piece
-from topology.dead_letter_watch import DeadLetterWatch
-from topology.flush_pace import FlushPace
-from topology.instruments import Instruments
 from topology.kafka.client import named_error
-from topology.parked import ParkedTasks
 from topology.runtime.acceptance import Acceptance
 from topology.runtime.clock import SteadyClock
 from topology.settings import Settings
 from topology.state.log_position import LogEdges, start_of
 from topology.state.restore import check_partitions, partition_counts
-from topology.task import Task, TaskSpec
-from topology.worker_topics import TopicSnapshot, look_at_topics, refuse_other_count
+from topology.worker.dead_letter_watch import DeadLetterWatch
+from topology.worker.flush_pace import FlushPace
+from topology.worker.metrics import Instruments
+from topology.worker.parked import ParkedTasks
+from topology.worker.task import Task, TaskSpec
+from topology.worker.topics import TopicSnapshot, look_at_topics, refuse_other_count
 
 log = structlog.get_logger()
 
@@ -226,7 +226,7 @@ class Assignment:
         """Reading cannot go on."""
         self._task_failed(None, error)
 
-    # --- what the broker says of the logs (`topology.task.LogView`) -----------------------------------------------------
+    # --- what the broker says of the logs (`topology.worker.task.LogView`) -----------------------------------------------------
 
     def topic_id(self, topic: str) -> str:
         """The broker's id of a topic."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import structlog
 
 from schemas.errors import ModpulseError
-from topology.task import TaskSpec
+from topology.worker.task import TaskSpec
 
 log = structlog.get_logger()
 

@@ -1,7 +1,7 @@
 """Whether a worker is ready: it has its share, hears from the broker and from its group, and writes what it owes."""
 
-from topology.assignment import Assignment
 from topology.consumer.coordinator import GroupHealth
+from topology.worker.assignment import Assignment
 
 # Readiness must be gone within 10 s of a loss; a heartbeat of the group and a look at the log's end come every 5 s at least.
 UNHEARD_S = 8.0
