@@ -12,11 +12,11 @@ from schemas.errors import ConfigError, StateIncompatible
 from tests import wire
 from tests.wire import Rec
 from topology.commands.dlq import _filter, _preview, _time
-from topology.dead_letters import BatchPlace, Letter, LetterFilter, Origin, Overview, letter_of
-from topology.letter_reader import letters_of
+from topology.dead_letters.reader import letters_of
+from topology.dead_letters.record import BatchPlace, Letter, LetterFilter, Origin, Overview, letter_of
+from topology.dead_letters.replayed import CHUNK_OFFSETS, Chunk, ReplayedLetters, mark_of, packed
 from topology.records.span import Span
 from topology.records.wire_batches import WireBatches
-from topology.replayed_letters import CHUNK_OFFSETS, Chunk, ReplayedLetters, mark_of, packed
 
 
 def said(**more: bytes) -> tuple[Header, ...]:

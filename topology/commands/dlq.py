@@ -10,8 +10,8 @@ from schemas.errors import ConfigError
 from topology.commands.context import JsonFlag, print_json, print_table, settings_of
 
 if TYPE_CHECKING:
-    from topology.dead_letter_replay import Replayed
-    from topology.dead_letters import Letter, LetterFilter, Overview
+    from topology.dead_letters.record import Letter, LetterFilter, Overview
+    from topology.dead_letters.replay import Replayed
     from topology.settings import Settings
 
 _PREVIEW_CHARS = 200
@@ -52,7 +52,7 @@ def list_letters(
     import asyncio
 
     settings = settings_of(ctx)
-    from topology.letter_reader import overview
+    from topology.dead_letters.reader import overview
     from topology.runtime.progress import Progress
 
     wanted = _filter(reason, since, key, late=late)
@@ -101,8 +101,8 @@ def replay(
     import sys
 
     settings = settings_of(ctx)
-    from topology.dead_letter_replay import ReplayOrder
-    from topology.dead_letter_replay import replay as run
+    from topology.dead_letters.replay import ReplayOrder
+    from topology.dead_letters.replay import replay as run
     from topology.runtime.progress import Progress
 
     order = ReplayOrder(
@@ -137,7 +137,7 @@ def _filter(reasons: list[str] | None, since: str | None, key: str | None, *, la
     """
     import time
 
-    from topology.dead_letters import DEAD_REASONS, UNKNOWN, LetterFilter
+    from topology.dead_letters.record import DEAD_REASONS, UNKNOWN, LetterFilter
     from topology.settings.units import parse_duration
 
     possible = ("late", UNKNOWN) if late else (*DEAD_REASONS, UNKNOWN)

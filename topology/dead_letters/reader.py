@@ -14,7 +14,7 @@ from aiokafka import TopicPartition
 from pipeline.native import load_native
 from topology.consumer.fetch import SpanConsumer
 from topology.consumer.log_reader import log_reader, spans_between
-from topology.dead_letters import Letter, LetterFilter, Overview, letter_of
+from topology.dead_letters.record import Letter, LetterFilter, Overview, letter_of
 from topology.kafka.client import broker_errors, client_options
 from topology.kafka.existing_topics import require_topics
 from topology.records.piece import Piece

@@ -5,7 +5,7 @@ as the one it speaks of. Here a chunk of 4,096 offsets is one record of at most 
 a letter in memory. A mark is not a bit but a checksum of where the letter's record came from: if the topic of the letters is
 deleted and made anew, new letters at old offsets are not taken for replayed ones.
 
-Values go in and out; reading and writing the topic is `topology.dead_letter_replay`'s business.
+Values go in and out; reading and writing the topic is `topology.dead_letters.replay`'s business.
 """
 
 import zlib
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.errors import StateIncompatible
-from topology.dead_letters import Letter
+from topology.dead_letters.record import Letter
 
 CHUNK_OFFSETS = 4_096
 _VERSION = 1

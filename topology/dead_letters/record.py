@@ -1,6 +1,6 @@
 """Late and dead letters as their readers see them: why each is there, where it came from, and how many there are of which kind.
 
-Records without our headers (anybody may write to a topic) are letters of reason `unknown`. `topology.letter_reader` reads them.
+Records without our headers (anybody may write to a topic) are letters of reason `unknown`. `topology.dead_letters.reader` reads them.
 """
 
 import heapq

@@ -1,7 +1,7 @@
 """Send letters back to the input, each at most once however often it is tried, killed or run twice at a time.
 
 What was sent and that it was sent are written in one Kafka transaction: the records on the input topic, and the marks
-(`topology.replayed_letters`) on a compacted topic of the application. A run first opens its transactional producer, which
+(`topology.dead_letters.replayed`) on a compacted topic of the application. A run first opens its transactional producer, which
 aborts what a killed run had begun and fences one that still goes, and only then reads the marks: they are final by then.
 """
 
@@ -19,15 +19,15 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooL
 
 from pipeline.outputs import Header
 from schemas.errors import BrokerUnavailable, TaskFenced
-from topology.dead_letters import UNKNOWN, Letter, LetterFilter
+from topology.dead_letters.reader import LetterReader, letter_reader
+from topology.dead_letters.record import UNKNOWN, Letter, LetterFilter
+from topology.dead_letters.replayed import ReplayedLetters, packed
 from topology.event_key import partition_for
 from topology.kafka.client import broker_errors, client_options
 from topology.kafka.existing_topics import require_topics
-from topology.letter_reader import LetterReader, letter_reader
 from topology.producer.transaction import FENCED
 from topology.records.decompress import LZ4
 from topology.records.outgoing import Record, batches_of
-from topology.replayed_letters import ReplayedLetters, packed
 from topology.runtime.progress import Progress
 from topology.settings import Settings
 from topology.state.restore import read_changelog
