@@ -9,9 +9,9 @@ import numpy as np
 import orjson
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from topology.batch_sender import batch_sender
 from topology.kafka.topic_admin import create_topics
 from topology.settings import Settings
+from topology.traffic.batch_sender import batch_sender
 
 COMPRESSION = "lz4"
 _CHUNK = 20_000

@@ -21,13 +21,13 @@ from topology.demo_processes import Child, DemoFailed
 from topology.demo_scenario import Scenario, config_file, demo_environ, demo_settings
 from topology.devbroker import dev_broker
 from topology.devbroker.process import free_port
-from topology.generate import Generated
 from topology.kafka.existing_topics import delete_topics
 from topology.kafka.topic_admin import create_topics
 from topology.live_feed import LiveFeed, OutputRecord, live_feed
 from topology.live_screen import Screen, live_screen
 from topology.live_view import LiveView
 from topology.settings import Settings, split_host_port
+from topology.traffic.generate import Generated
 
 _READY_S = 60.0
 _SETTLE_S = 60.0

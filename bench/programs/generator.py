@@ -13,7 +13,7 @@ import uvloop
 from bench.arena import Arena
 from bench.progress import Progress, Task, tell
 from bench.workload import module_name
-from topology.batch_sender import batch_sender
+from topology.traffic.batch_sender import batch_sender
 
 _TICK_S = 0.02
 # When it falls behind; the times of the events must not.

@@ -16,7 +16,7 @@ from pipeline.outputs import Cut, total_ledger
 from schemas.state import Ledger
 from tests.property.kit import Run, batch_of
 from tests.truth import partition_of
-from topology.replay import replay
+from topology.traffic.replay import replay
 
 # A replay at full speed, a worker that keeps up, one that is paused now and then, and one whose clock is set back: by how much
 # the clock goes on between two batches.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import CoreConfig
-from topology.replay import Step, replay
+from topology.traffic.replay import Step, replay
 
 FILE = Path(__file__).parents[1] / "data" / "real-spans.jsonl.gz"
 PARTITIONS = 4

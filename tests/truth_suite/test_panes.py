@@ -22,7 +22,7 @@ from tests.property.model import sketch_of
 from tests.truth_suite import seeded
 from tests.truth_suite.figures import Figures
 from tests.truth_suite.real_spans import Json, key_of, newest_records
-from topology.traffic import TrafficPlan, events
+from topology.traffic.events import TrafficPlan, events
 
 PAGE = Path(__file__).parents[2] / "docs" / "sketch-format.md"
 GAMMA = 1.01 / 0.99

@@ -17,10 +17,10 @@ from schemas.errors import ConfigError
 from schemas.state import Ledger
 from tests.poison import POISON
 from tests.truth import partition_of as true_partition_of
-from topology.event_key import key_of, partition_for
-from topology.json_lines import read_lines
-from topology.replay import Step, replay
-from topology.traffic import ErrorBurst, TrafficPlan, events
+from topology.traffic.event_key import key_of, partition_for
+from topology.traffic.events import ErrorBurst, TrafficPlan, events
+from topology.traffic.json_lines import read_lines
+from topology.traffic.replay import Step, replay
 
 START_MS = 1_700_000_000_000
 NOW_MS = START_MS + 3_600_000

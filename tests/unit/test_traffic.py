@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from schemas import export
 from schemas.errors import ConfigError
-from topology.traffic import ErrorBurst, LatencyShift, Traffic, TrafficPlan, events, module_names
-from topology.traffic_bad import BAD_KINDS
+from topology.traffic.bad_events import BAD_KINDS
+from topology.traffic.events import ErrorBurst, LatencyShift, Traffic, TrafficPlan, events, module_names
 
 START_MS = 1_780_315_200_000
 

@@ -11,8 +11,8 @@ from schemas.errors import ConfigError
 from topology.commands.context import JsonFlag, print_json, print_table, settings_of
 
 if TYPE_CHECKING:
-    from topology.generate import Job
-    from topology.traffic import ErrorBurst, LatencyShift, TrafficPlan
+    from topology.traffic.events import ErrorBurst, LatencyShift, TrafficPlan
+    from topology.traffic.generate import Job
 
 _UNPACED_RATE = 5_000.0
 
@@ -55,11 +55,11 @@ def generate(
     import sys
 
     settings = settings_of(ctx)
-    from topology.generate import generate as run
-    from topology.generate import write
-    from topology.json_lines import STANDARD, open_output
     from topology.runtime.progress import Progress
-    from topology.traffic import TrafficPlan
+    from topology.traffic.events import TrafficPlan
+    from topology.traffic.generate import generate as run
+    from topology.traffic.generate import write
+    from topology.traffic.json_lines import STANDARD, open_output
 
     count, spacing = _extent(rate, seconds, count, unpaced=out is not None)
     plan = TrafficPlan(
@@ -113,7 +113,7 @@ def _extent(rate: float, seconds: float | None, count: int | None, *, unpaced: b
 def _job(plan: TrafficPlan, count: int | None, start_time: str | None, *, paced: bool) -> Job:
     import time
 
-    from topology.generate import Job
+    from topology.traffic.generate import Job
 
     now_ms = time.time_ns() // 1_000_000
     if start_time is not None:
@@ -124,13 +124,13 @@ def _job(plan: TrafficPlan, count: int | None, start_time: str | None, *, paced:
 
 
 def _burst(text: str | None) -> ErrorBurst | None:
-    from topology.traffic import ErrorBurst
+    from topology.traffic.events import ErrorBurst
 
     return None if text is None else ErrorBurst(*_numbers("--error-burst", text, 4, 4))
 
 
 def _shift(text: str | None) -> LatencyShift | None:
-    from topology.traffic import LatencyShift
+    from topology.traffic.events import LatencyShift
 
     return None if text is None else LatencyShift(*_numbers("--latency-shift", text, 3, 4))
 

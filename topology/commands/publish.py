@@ -27,9 +27,9 @@ def publish(
     from dataclasses import asdict
 
     settings = settings_of(ctx)
-    from topology.json_lines import read_lines
-    from topology.publish import publish as run
     from topology.runtime.progress import Progress
+    from topology.traffic.json_lines import read_lines
+    from topology.traffic.publish import publish as run
 
     progress = Progress("published")
     try:

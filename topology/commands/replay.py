@@ -41,8 +41,8 @@ def replay(
 
     settings = settings_of(ctx)
     from topology.alert_rules import configured_rules
-    from topology.json_lines import open_output, read_lines
-    from topology.replay import replay as run
+    from topology.traffic.json_lines import open_output, read_lines
+    from topology.traffic.replay import replay as run
 
     count = partitions or settings.topics.partitions
     totals: list[Ledger | None] = [None] * count

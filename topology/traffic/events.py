@@ -13,7 +13,7 @@ import numpy as np
 import orjson
 
 from schemas.errors import ConfigError
-from topology.traffic_bad import BAD_KINDS
+from topology.traffic.bad_events import BAD_KINDS
 
 EVENT, DUPLICATE, BAD = "event", "duplicate", "bad"
 
@@ -93,7 +93,7 @@ class Traffic(NamedTuple):
         key: the record key, the module's id.
         value: the payload.
         due_ms: when to send it, on the clock of `start_ms`.
-        kind: `event`, `duplicate`, or `bad/<name>` of `topology.traffic_bad`.
+        kind: `event`, `duplicate`, or `bad/<name>` of `topology.traffic.bad_events`.
     """
 
     key: bytes

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import IO
 
-from topology.batch_sender import BatchSender, batch_sender
 from topology.runtime.progress import Progress
 from topology.settings import Settings
-from topology.traffic import BAD, DUPLICATE, EVENT, Traffic, TrafficPlan, events
+from topology.traffic.batch_sender import BatchSender, batch_sender
+from topology.traffic.events import BAD, DUPLICATE, EVENT, Traffic, TrafficPlan, events
 
 # How often what is due is sent: short against any window, long enough for batches worth sending.
 _TICK_S = 0.02
