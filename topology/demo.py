@@ -23,9 +23,9 @@ from topology.devbroker import dev_broker
 from topology.devbroker.process import free_port
 from topology.kafka.existing_topics import delete_topics
 from topology.kafka.topic_admin import create_topics
-from topology.live_feed import LiveFeed, OutputRecord, live_feed
-from topology.live_screen import Screen, live_screen
-from topology.live_view import LiveView
+from topology.monitor.feed import LiveFeed, OutputRecord, live_feed
+from topology.monitor.screen import Screen, live_screen
+from topology.monitor.view import LiveView
 from topology.settings import Settings, split_host_port
 from topology.traffic.generate import Generated
 

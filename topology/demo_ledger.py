@@ -10,7 +10,7 @@ from pipeline.outputs import total_ledger
 from schemas.state import POSITION_KEY, Ledger, Position, unpack_position
 from topology.kafka.client import broker_errors
 from topology.kafka.existing_topics import require_topics
-from topology.live_feed import read_committed_consumer
+from topology.monitor.feed import read_committed_consumer
 from topology.settings import Settings
 
 _POLL_MS = 200

@@ -6,7 +6,7 @@ from typing import Any
 
 from schemas.alerts import Alert
 from schemas.state import Ledger
-from topology.live_feed import OutputRecord
+from topology.monitor.feed import OutputRecord
 
 
 @dataclass(slots=True)

@@ -1,8 +1,8 @@
 """What `doctor` says of rights, without a broker."""
 
-from topology.doctor import _permissions
 from topology.kafka.broker_protocol import OPERATION_BITS, ClusterState, TopicState
 from topology.kafka.topics import desired_topics
+from topology.monitor.doctor import _permissions
 from topology.settings import Settings
 
 

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from pipeline.alerts.fields import EXAMPLE_MODULE, EXAMPLE_SYSTEM
 from schemas.alerts import Alert, AlertStatus
 from schemas.metrics import Health, HealthLevel, ModuleMetrics, WindowStatus
-from topology.live_screen import live_screen
-from topology.live_view import LiveView
+from topology.monitor.screen import live_screen
+from topology.monitor.view import LiveView
 
 START_MS = 1_700_000_040_000
 

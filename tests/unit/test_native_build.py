@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.native import Native
 from schemas.errors import ConfigError
-from topology import doctor
+from topology.monitor import doctor
 from topology.runtime import native_build
 from topology.runtime.native_build import check_native
 from topology.settings import Settings

@@ -23,7 +23,7 @@ def doctor(ctx: typer.Context, as_json: JsonFlag = False) -> None:
     settings = settings_of(ctx)
     # The client libraries log each failed attempt; the findings say the same once, with the remedy.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    from topology.doctor import examine
+    from topology.monitor.doctor import examine
 
     diagnosis = asyncio.run(examine(settings))
     if as_json:

@@ -44,9 +44,9 @@ def top(
 async def _watch(settings: Settings, window: str, interval: float, *, once: bool, as_json: bool) -> None:
     import sys
 
-    from topology.live_feed import live_feed
-    from topology.live_screen import live_screen
-    from topology.live_view import LiveView
+    from topology.monitor.feed import live_feed
+    from topology.monitor.screen import live_screen
+    from topology.monitor.view import LiveView
 
     view = LiveView(window)
     async with live_feed(settings) as feed:

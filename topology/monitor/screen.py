@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from topology.live_view import LiveView
+from topology.monitor.view import LiveView
 
 if TYPE_CHECKING:
     from rich.console import Console
