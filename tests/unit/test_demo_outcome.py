@@ -7,8 +7,8 @@ import pytest
 from schemas.alerts import Alert, AlertStatus
 from schemas.state import Ledger
 from topology.alert_rules import read_rules
-from topology.demo_outcome import Outcome, Tally
-from topology.demo_scenario import RULES_FILE, Scenario, demo_settings
+from topology.demo.outcome import Outcome, Tally
+from topology.demo.scenario import RULES_FILE, Scenario, demo_settings
 
 PUBLISHED = {"records": 110, "events": 100, "duplicates": 6, "bad": 4, "seconds": 1.0}
 

@@ -26,8 +26,8 @@ def demo(
     """
     import logging
 
-    from topology.demo import run_demo
-    from topology.demo_scenario import Scenario
+    from topology.demo.demo import run_demo
+    from topology.demo.scenario import Scenario
 
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:

@@ -15,10 +15,10 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, TextIO
 
-from topology.demo_ledger import Positions, committed_positions
-from topology.demo_outcome import Outcome, Tally
-from topology.demo_processes import Child, DemoFailed
-from topology.demo_scenario import Scenario, config_file, demo_environ, demo_settings
+from topology.demo.ledger import Positions, committed_positions
+from topology.demo.outcome import Outcome, Tally
+from topology.demo.processes import Child, DemoFailed
+from topology.demo.scenario import Scenario, config_file, demo_environ, demo_settings
 from topology.devbroker import dev_broker
 from topology.devbroker.process import free_port
 from topology.kafka.existing_topics import delete_topics
