@@ -17,11 +17,11 @@ from faust.types import TP
 from bench.progress import Progress, Task, tell
 from pipeline.cores.module_core import ModuleCore
 from pipeline.ingest.batch import RecordBatch
-from topology.alert_rules import configured_rules
 from topology.consumer.fetch import Piece
 from topology.runtime.acceptance import Acceptance
 from topology.runtime.logs import setup_logs
 from topology.settings import load_settings
+from topology.settings.alert_rules import configured_rules
 from topology.worker.worker import assignment, task, worker
 
 _POLL_S = 0.01

@@ -6,9 +6,9 @@ import pytest
 
 from schemas.alerts import Alert, AlertStatus
 from schemas.state import Ledger
-from topology.alert_rules import read_rules
 from topology.demo.outcome import Outcome, Tally
 from topology.demo.scenario import RULES_FILE, Scenario, demo_settings
+from topology.settings.alert_rules import read_rules
 
 PUBLISHED = {"records": 110, "events": 100, "duplicates": 6, "bad": 4, "seconds": 1.0}
 

@@ -34,8 +34,8 @@ def show(
 
 def check(ctx: typer.Context, as_json: JsonFlag = False) -> None:
     """Check every setting, the certificates and the alert rules; no broker is asked. Exit code 2 if something is wrong."""
-    from topology.alert_rules import configured_rules
     from topology.kafka.client import client_options
+    from topology.settings.alert_rules import configured_rules
     from topology.settings.names import setting_names
 
     settings = settings_of(ctx)

@@ -40,7 +40,7 @@ def replay(
     from contextlib import ExitStack
 
     settings = settings_of(ctx)
-    from topology.alert_rules import configured_rules
+    from topology.settings.alert_rules import configured_rules
     from topology.traffic.json_lines import open_output, read_lines
     from topology.traffic.replay import replay as run
 

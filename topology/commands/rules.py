@@ -23,7 +23,7 @@ def check(
 ) -> None:
     """Compile every rule of a file; a bad one is named with line and reason. Exit code 2 when one is bad."""
     settings = settings_of(ctx)
-    from topology.alert_rules import read_rules
+    from topology.settings.alert_rules import read_rules
 
     rules = read_rules(file, settings)
     if as_json:

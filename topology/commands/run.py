@@ -70,8 +70,8 @@ def _work(settings: "Settings", acceptance: "Acceptance", *, strict: bool) -> No
     """One worker, in this process."""
     import uvloop
 
-    from topology.alert_rules import configured_rules
     from topology.runtime.fail_stop import Failure, end, restarts_so_far
+    from topology.settings.alert_rules import configured_rules
     from topology.worker.worker import Worker, run_worker
 
     # What is imported by now stays: the collector need not look at it, and the data plane makes hardly any cycles.

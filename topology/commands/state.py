@@ -36,7 +36,7 @@ def repartition(
     """
     import uvloop
 
-    from topology.alert_rules import configured_rules
+    from topology.settings.alert_rules import configured_rules
     from topology.state.repartition import repartition as run
 
     settings = settings_of(ctx)
