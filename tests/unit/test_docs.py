@@ -22,8 +22,9 @@ from pipeline.sketch.quantiles import quantiles
 from pipeline.sketch.wire import decode, encode
 from schemas import state
 from schemas.alert_state import ActiveAlert
-from topology import metric_docs, settings_docs
 from topology.cli import app
+from topology.docs import metrics_page as metric_docs
+from topology.docs import settings_page as settings_docs
 from topology.settings import Settings, environment_names, load_settings, setting_names
 from topology.settings.names import CONFIG_VARIABLE
 from topology.settings.service_links import is_service_link
@@ -83,11 +84,11 @@ def shipped_rules() -> tuple[Rule, ...]:
 
 
 def test_the_metrics_page_is_up_to_date() -> None:
-    assert metric_docs.PAGE.read_text("utf-8") == metric_docs.page(), "run `python -m topology.metric_docs`"
+    assert metric_docs.PAGE.read_text("utf-8") == metric_docs.page(), "run `python -m topology.docs.metrics_page`"
 
 
 def test_the_configuration_page_is_up_to_date() -> None:
-    assert settings_docs.PAGE.read_text("utf-8") == settings_docs.page(), "run `python -m topology.settings_docs`"
+    assert settings_docs.PAGE.read_text("utf-8") == settings_docs.page(), "run `python -m topology.docs.settings_page`"
 
 
 def test_every_setting_has_a_row_and_a_reason() -> None:

@@ -1,6 +1,6 @@
 """docs/configuration.md from the settings' model and the comments above its fields: name, default, reason.
 
-`python -m topology.settings_docs` writes the page; tests/unit/test_docs.py fails where it is out of date. A field without a
+`python -m topology.docs.settings_page` writes the page; tests/unit/test_docs.py fails where it is out of date. A field without a
 comment of its own shares the one of the field before it, as a group of lines does for a reader of the source.
 """
 
@@ -23,7 +23,7 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "configuration.md"
 _HEAD = f"""\
 # Configuration
 
-<!-- Made by `python -m topology.settings_docs` from topology/settings/; do not edit. -->
+<!-- Made by `python -m topology.docs.settings_page` from topology/settings/; do not edit. -->
 
 A setting is taken from the first of these that has it:
 

@@ -1,6 +1,6 @@
 """docs/metrics.md from `METRICS`, so that the page never says anything else than the worker exports.
 
-`python -m topology.metric_docs` writes the page; tests/unit/test_docs.py fails where it is out of date.
+`python -m topology.docs.metrics_page` writes the page; tests/unit/test_docs.py fails where it is out of date.
 """
 
 from pathlib import Path
@@ -13,7 +13,7 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "metrics.md"
 _HEAD = """\
 # The worker's own metrics
 
-<!-- Made by `python -m topology.metric_docs` from topology/worker/metrics.py; do not edit. -->
+<!-- Made by `python -m topology.docs.metrics_page` from topology/worker/metrics.py; do not edit. -->
 
 `GET /metrics` on `metrics.bind` (`MODPULSE_METRICS__BIND`, loopback by default) answers in Prometheus' text format.
 `task` is the number of an input partition, or `system` for the second stage. Every counter begins at zero: with the process, or,
