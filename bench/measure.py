@@ -22,7 +22,7 @@ from bench.processes import Usage, usage
 from bench.progress import Task, heard
 
 # A program that is paused, or never ends by itself, must not outlive a benchmark that is killed.
-_PARENT_DEATH = ROOT / "topology" / "devbroker" / "parent_death.py"
+_PARENT_DEATH = ROOT / "topology" / "runtime" / "parent_death.py"
 _LOOK_S = 0.1
 _END_S = 40.0
 

@@ -22,7 +22,7 @@ from topology.runtime.acceptance import Acceptance
 from topology.runtime.logs import setup_logs
 from topology.settings import load_settings
 from topology.settings.alert_rules import configured_rules
-from topology.worker.worker import assignment, task, worker
+from topology.worker import assignment, task, worker
 
 _POLL_S = 0.01
 _GATE = "BENCH_GATE"

@@ -25,7 +25,7 @@ import orjson
 from tests.faults.planting import PLANTED
 
 ROOT = Path(__file__).resolve().parents[2]
-PARENT_DEATH = ROOT / "topology" / "devbroker" / "parent_death.py"
+PARENT_DEATH = ROOT / "topology" / "runtime" / "parent_death.py"
 PRODUCT = ("-c", "from topology.cli import main; main()")
 POLL_S = 0.05
 RESTART_AFTER_S = 0.1

@@ -94,7 +94,7 @@ def restore_without_last_record() -> None:
     """The window records of the last flush are overlooked: windows are restored as the flush before left them."""
     # By state: what the window records of the flush being read, and of the last one, replaced.
     from topology.state import restore
-    from topology.worker.worker import task
+    from topology.worker import task
 
     reading: dict[int, list[tuple[bytes, bytes | None]]] = {}
     last: dict[int, list[tuple[bytes, bytes | None]]] = {}

@@ -23,8 +23,7 @@ from pipeline.sketch.wire import decode, encode
 from schemas import state
 from schemas.alert_state import ActiveAlert
 from topology.cli import app
-from topology.docs import metrics_page as metric_docs
-from topology.docs import settings_page as settings_docs
+from topology.docs import metrics_page, settings_page
 from topology.settings import Settings, environment_names, load_settings, setting_names
 from topology.settings.names import CONFIG_VARIABLE
 from topology.settings.service_links import is_service_link
@@ -79,20 +78,20 @@ LEAVES = set(leaf_commands(typer.main.get_command(app)))
 
 
 def shipped_rules() -> tuple[Rule, ...]:
-    file = ROOT / "topology" / "default_rules.toml"
+    file = ROOT / "topology" / "settings" / "default_rules.toml"
     return load_rules(file.read_text("utf-8"), file.name, [name for name, _ in Settings().windows.sizes])
 
 
 def test_the_metrics_page_is_up_to_date() -> None:
-    assert metric_docs.PAGE.read_text("utf-8") == metric_docs.page(), "run `python -m topology.docs.metrics_page`"
+    assert metrics_page.PAGE.read_text("utf-8") == metrics_page.page(), "run `python -m topology.docs.metrics_page`"
 
 
 def test_the_configuration_page_is_up_to_date() -> None:
-    assert settings_docs.PAGE.read_text("utf-8") == settings_docs.page(), "run `python -m topology.docs.settings_page`"
+    assert settings_page.PAGE.read_text("utf-8") == settings_page.page(), "run `python -m topology.docs.settings_page`"
 
 
 def test_every_setting_has_a_row_and_a_reason() -> None:
-    rows = dict(re.findall(r"^\| `([a-z0-9_.]+)` \| `MODPULSE_.*\| (.*) \|$", settings_docs.page(), re.MULTILINE))
+    rows = dict(re.findall(r"^\| `([a-z0-9_.]+)` \| `MODPULSE_.*\| (.*) \|$", settings_page.page(), re.MULTILINE))
     assert set(rows) == set(setting_names())
     assert all(rows.values())
 

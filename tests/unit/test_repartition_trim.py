@@ -9,8 +9,8 @@ from aiokafka.errors import KafkaConnectionError, TopicAuthorizationFailedError
 from structlog.testing import capture_logs
 
 from topology.settings import Settings
+from topology.worker import repartition_trim
 from topology.worker.repartition_trim import RepartitionTrim
-from topology.worker.worker import repartition_trim
 
 TOPIC = "modpulse-repartition"
 

@@ -13,7 +13,7 @@ from pipeline.alerts.template import MAX_TEXT_CHARS, Template
 from schemas.errors import ConfigError
 
 WINDOWS = ("30s", "1m", "5m")
-DEFAULT_RULES = Path(__file__).parents[2] / "topology" / "default_rules.toml"
+DEFAULT_RULES = Path(__file__).parents[2] / "topology" / "settings" / "default_rules.toml"
 
 
 def load(text: str) -> tuple[Rule, ...]:

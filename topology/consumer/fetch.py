@@ -2,8 +2,8 @@
 
 aiokafka makes a ConsumerRecord of 11 fields for each record, a third of what reading costs, and fetches nothing more until
 all of them were taken. Here a fetched piece is taken as it came, still compressed, and its batches are parsed when they are
-processed (`topology.records.span`, `topology.records.record_batch`): the next fetch is under way meanwhile, the consumer's thread does nothing
-but I/O, and memory holds three fetches at most: what is left of one, one taken already, and one under way.
+processed (`topology.records.span`, `topology.records.record_batch`): the next fetch is under way meanwhile, the consumer's
+thread does nothing but I/O, and memory holds three fetches at most: what is left of one, one taken already, and one under way.
 
 This is the one place that touches aiokafka's internals, for exactly the version in `SUPPORTED`.
 """

@@ -1,6 +1,7 @@
 """Late and dead letters as their readers see them: why each is there, where it came from, and how many there are of which kind.
 
-Records without our headers (anybody may write to a topic) are letters of reason `unknown`. `topology.dead_letters.reader` reads them.
+Records without our headers (anybody may write to a topic) are letters of reason `unknown`. They are read by
+`topology.dead_letters.reader`.
 """
 
 import heapq

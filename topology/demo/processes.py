@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from schemas.errors import ModpulseError
+from topology.runtime import parent_death
 
-_PARENT_DEATH: Final = Path(__file__).with_name("devbroker") / "parent_death.py"
+_PARENT_DEATH: Final = Path(parent_death.__file__)
 _COMMAND: Final = (sys.executable, "-c", "from topology.cli import main; main()")
 _TAIL_LINES = 15
 

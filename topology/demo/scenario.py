@@ -9,7 +9,7 @@ from schemas.errors import ConfigError
 from topology.settings import Settings, load_settings
 from topology.settings.sections import TOPIC_FIELDS
 
-RULES_FILE = Path(__file__).with_name("demo_rules.toml")
+RULES_FILE = Path(__file__).with_name("rules.toml")
 # Both incidents must span whole 5 s windows and end before the traffic does.
 LEAST_SECONDS = 30
 _SCALE_WITHOUT_END = 60.0

@@ -25,8 +25,9 @@ from typing import Final, Self
 from schemas.errors import BrokerUnavailable
 from topology.devbroker.handshake import wait_until_ready
 from topology.devbroker.jars import kafka_java
+from topology.runtime import parent_death
 
-_PARENT_DEATH = Path(__file__).with_name("parent_death.py")
+_PARENT_DEATH = Path(parent_death.__file__)
 _START_DEADLINE_S = 90.0  # 4 s on a quiet machine; CI machines are not quiet
 _STOP_DEADLINE_S = 20.0
 _LOG_TAIL_LINES = 15

@@ -8,7 +8,7 @@ from pathlib import Path
 from topology.supervisor.metrics import SUPERVISOR_METRICS
 from topology.worker.metrics import METRICS, Metric, Name
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "metrics.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
 
 _HEAD = """\
 # The worker's own metrics

@@ -18,7 +18,7 @@ from topology.settings.kafka import PROPERTIES
 from topology.settings.names import CONFIG_VARIABLE, env_name
 from topology.settings.show import show_settings
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "configuration.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "configuration.md"
 
 _HEAD = f"""\
 # Configuration

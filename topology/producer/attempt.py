@@ -2,8 +2,8 @@
 
 A batch that the broker refuses for its size is not in the log, but aiokafka has counted its records: every later batch of that
 partition would be out of order. To open the producer anew would count from the beginning, and could fence a worker that has taken
-the task over meanwhile. So the count is set back, which is why this touches aiokafka's internals (`topology.consumer.fetch` checks its
-version).
+the task over meanwhile. So the count is set back, which is why this touches aiokafka's internals (`topology.consumer.fetch`
+checks its version).
 """
 
 import asyncio

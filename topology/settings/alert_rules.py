@@ -22,7 +22,7 @@ def configured_rules(settings: Settings) -> tuple[Rule, ...]:
         return ()
     if settings.alerts.rules_file is not None:
         return read_rules(settings.alerts.rules_file, settings)
-    text = (resources.files("topology") / SHIPPED).read_text(encoding="utf-8")
+    text = (resources.files("topology.settings") / SHIPPED).read_text(encoding="utf-8")
     return load_rules(text, SHIPPED, _windows(settings), skip_unknown_windows=True)
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import typer
 
+from topology.runtime import parent_death
 from topology.settings import Settings
 
 _PROGRAM = (sys.executable, "-c", "from topology.cli import main; main()")
-_PARENT_DEATH = Path(__file__).parents[1] / "devbroker" / "parent_death.py"
+_PARENT_DEATH = Path(parent_death.__file__)
 
 
 def given_options(context: typer.Context, without: Collection[str] = ()) -> list[str]:
