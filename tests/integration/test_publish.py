@@ -14,9 +14,9 @@ from tests.truth import partition_of
 from topology.devbroker import Broker
 from topology.kafka.client import admin_client, client_options
 from topology.kafka.existing_topics import delete_topics, require_topics
+from topology.producer.event_key import key_of
 from topology.runtime.progress import Progress
 from topology.settings import Settings, load_settings
-from topology.traffic.event_key import key_of
 from topology.traffic.events import TrafficPlan, events
 from topology.traffic.generate import Job, generate
 from topology.traffic.publish import Published, publish

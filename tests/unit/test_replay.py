@@ -17,7 +17,7 @@ from schemas.errors import ConfigError
 from schemas.state import Ledger
 from tests.poison import POISON
 from tests.truth import partition_of as true_partition_of
-from topology.traffic.event_key import key_of, partition_for
+from topology.producer.event_key import key_of, partition_for
 from topology.traffic.events import ErrorBurst, TrafficPlan, events
 from topology.traffic.json_lines import read_lines
 from topology.traffic.replay import Step, replay

@@ -24,13 +24,13 @@ from topology.dead_letters.record import UNKNOWN, Letter, LetterFilter
 from topology.dead_letters.replayed import ReplayedLetters, packed
 from topology.kafka.client import broker_errors, client_options
 from topology.kafka.existing_topics import require_topics
+from topology.producer.event_key import partition_for
 from topology.producer.transaction import FENCED
 from topology.records.decompress import LZ4
 from topology.records.outgoing import Record, batches_of
 from topology.runtime.progress import Progress
 from topology.settings import Settings
 from topology.state.restore import read_changelog
-from topology.traffic.event_key import partition_for
 
 log = structlog.get_logger()
 

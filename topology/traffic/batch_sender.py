@@ -14,8 +14,8 @@ from aiokafka.errors import MessageSizeTooLargeError
 from schemas.errors import ConfigError
 from topology.kafka.client import broker_errors, client_options
 from topology.kafka.existing_topics import require_topics
+from topology.producer.event_key import partition_for
 from topology.settings import Settings
-from topology.traffic.event_key import partition_for
 
 # Below the 1 MiB a batch of the input topic may have (topology/kafka/topics.py), whatever compression makes of it.
 BATCH_BYTES = 500_000

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
+from topology.producer.event_key import key_of
 from topology.runtime.progress import Progress
 from topology.settings import Settings
 from topology.traffic.batch_sender import batch_sender
-from topology.traffic.event_key import key_of
 
 _CHUNK_LINES = 2_000
 

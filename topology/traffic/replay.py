@@ -14,7 +14,7 @@ from pipeline.ingest.batch import NoHeaders, RecordBatch
 from pipeline.ingest.packed import each_forwarded
 from pipeline.outputs import Cut, Forwarded
 from pipeline.partitioner import partition_of
-from topology.traffic.event_key import key_of, partition_for
+from topology.producer.event_key import key_of, partition_for
 
 INPUT = "module-log-events"
 REPARTITION = "repartition"
