@@ -11,15 +11,15 @@ import shlex
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
+
+from tests.support.paths import ROOT
 
 # Of `tests.profiles`, which must not be imported before pytest has begun.
 PROFILE = "fuzz"
 # How many times the examples of an ordinary run; a profile has no other way of being told.
 SCALE_VARIABLE = "FUZZ_SCALE"
-ROOT = Path(__file__).resolve().parents[1]
 SECONDS = 300.0
 # A round of more would leave the tests at its end without a turn for too long.
 MOST_TIMES = 8

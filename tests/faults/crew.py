@@ -23,8 +23,8 @@ from uuid import uuid4
 import orjson
 
 from tests.faults.planting import PLANTED
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 PARENT_DEATH = ROOT / "topology" / "runtime" / "parent_death.py"
 PRODUCT = ("-c", "from topology.cli import main; main()")
 POLL_S = 0.05

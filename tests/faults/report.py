@@ -11,8 +11,9 @@ import orjson
 
 from tests.faults.outcome import Report
 from tests.faults.verdict import Findings
+from tests.support.paths import ROOT
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
+PAGE = ROOT / "docs" / "reliability.md"
 BEGIN, END = "<!-- faults: begin -->", "<!-- faults: end -->"
 HEAD = (
     *("row", "verdict", "events", "kills / faults", "lost", "doubled", "missing finals", "conflicting finals", "wrong"),

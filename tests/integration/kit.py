@@ -26,12 +26,12 @@ import orjson
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.support.paths import ROOT
 from tests.truth import partition_of
 from topology.kafka.topic_admin import create_topics
 from topology.settings import Settings, load_settings
 from topology.settings.sections import TOPIC_FIELDS
 
-ROOT = Path(__file__).resolve().parents[2]
 REAL_SPANS = ROOT / "tests" / "data" / "real-spans.jsonl.gz"
 MODPULSE = (sys.executable, "-c", "from topology.cli import main; main()")
 FIRST_SPANS = 40_000

@@ -13,6 +13,7 @@ import yaml
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from schemas.errors import BrokerUnavailable, ConfigError
+from tests.support.paths import ROOT
 from topology.devbroker import Broker, KafkaProcess, dev_broker, kafka_java
 from topology.devbroker.container import environment
 from topology.devbroker.handshake import is_ready
@@ -20,7 +21,6 @@ from topology.devbroker.process import free_port
 from topology.devbroker.provider import ADDRESS_VARIABLE
 
 pytestmark = pytest.mark.broker
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ import base64
 import contextlib
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -19,9 +18,10 @@ from schemas.partials import PartitionReport, encode_partial
 from schemas.state import POSITION_KEY, pack_position
 from tests.property.kit import NOW_MS, START_MS, Event, Run, batch_of, config_of, fixed
 from tests.property.test_restart import rules_of
+from tests.support.paths import DATA
 
 State = dict[bytes, bytes]
-V1 = Path(__file__).parents[1] / "data" / "state-v1"
+V1 = DATA / "state-v1"
 V1_SIZES = (("10s", 10_000), ("30s", 30_000), ("1m", 60_000), ("5m", 300_000))
 
 

@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.support.paths import ROOT
 from tests.truth_suite.disorder import Stream
 from topology.devbroker.jars import ProviderUnavailableError, java, maven_libs
 
 HERE = Path(__file__).with_name("kafka_streams")
 POM = HERE / "pom.xml"
 PROGRAM = HERE / "WindowedCounts.java"
-LIBS = Path(__file__).resolve().parents[2] / ".dev" / "kafka-streams-libs"
+LIBS = ROOT / ".dev" / "kafka-streams-libs"
 WHAT = "Kafka Streams (about 23 MB)"
 REMEDY = "install a JDK 17 or newer and Maven, as in `apt-get install openjdk-17-jdk-headless maven`"
 TIMEOUT_S = 240

@@ -4,13 +4,13 @@ import gzip
 import json
 from collections.abc import Iterable, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from pipeline.config import CoreConfig
+from tests.support.paths import DATA
 from topology.traffic.replay import Step, replay
 
-FILE = Path(__file__).parents[1] / "data" / "real-spans.jsonl.gz"
+FILE = DATA / "real-spans.jsonl.gz"
 PARTITIONS = 4
 # Later than every span, so that none lies in the future; any such clock gives the same.
 NOW_MS = 1_800_000_000_000

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 
 import pytest
 
@@ -19,12 +18,13 @@ from pipeline.config import CoreConfig
 from tests import truth
 from tests.property.kit import Run, split
 from tests.property.model import sketch_of
+from tests.support.paths import ROOT
 from tests.truth_suite import seeded
 from tests.truth_suite.figures import Figures
 from tests.truth_suite.real_spans import Json, key_of, newest_records
 from topology.traffic.events import TrafficPlan, events
 
-PAGE = Path(__file__).parents[2] / "docs" / "sketch-format.md"
+PAGE = ROOT / "docs" / "sketch-format.md"
 GAMMA = 1.01 / 0.99
 STREAMS = 100
 TRAFFIC_EVENTS = 36_000

@@ -7,10 +7,11 @@ from types import SimpleNamespace
 import pytest
 
 from schemas.errors import ConfigError
+from tests.support.paths import DATA
 from topology.kafka.credentials import Credentials
 from topology.settings import Settings, load_settings
 
-TLS = Path(__file__).resolve().parents[1] / "data" / "tls"
+TLS = DATA / "tls"
 
 
 def settings_of(**kafka: str) -> Settings:

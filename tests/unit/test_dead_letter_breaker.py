@@ -1,7 +1,6 @@
 """The share of dead letters in a sliding window, and what is said of it."""
 
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,13 +10,14 @@ from hypothesis import strategies as st
 
 from pipeline.dead_letter_breaker import BreakerConfig, DeadLetterBreaker, Reading
 from schemas.state import Ledger
+from tests.support.paths import ROOT
 from topology.settings import load_settings
 from topology.settings.units import parse_ratio_or_off
 from topology.supervisor.metrics import SUPERVISOR_METRICS
 from topology.worker.dead_letter_watch import DeadLetterWatch
 from topology.worker.metrics import METRICS, Instruments
 
-RULES = Path(__file__).resolve().parents[2] / "deploy" / "prometheus-alerts.yml"
+RULES = ROOT / "deploy" / "prometheus-alerts.yml"
 CONFIG = BreakerConfig(alert_ratio=0.05, stop_ratio=0.5, window_ms=60_000, min_records=1_000)
 
 

@@ -22,6 +22,7 @@ from pipeline.sketch.quantiles import quantiles
 from pipeline.sketch.wire import decode, encode
 from schemas import state
 from schemas.alert_state import ActiveAlert
+from tests.support.paths import ROOT
 from topology.cli import app
 from topology.docs import metrics_page, settings_page
 from topology.settings import Settings, environment_names, load_settings, setting_names
@@ -30,7 +31,6 @@ from topology.settings.service_links import is_service_link
 from topology.supervisor.metrics import SUPERVISOR_METRICS
 from topology.worker.metrics import METRICS
 
-ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
 LINK = re.compile(r"\]\(([^)\s]+)\)")

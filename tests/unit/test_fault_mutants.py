@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -11,8 +10,8 @@ from tests.faults.outcome import Report
 from tests.faults.planting import PLANTED, RottenMutantError, replace
 from tests.faults.rows import SHORT_MUTANTS, control_rows, mutant_rows
 from tests.faults.verdict import Findings
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 # Each bug in a process of its own, made from one that has imported the program.
 PLANT_ALL = """
 import os, sys

@@ -1,7 +1,5 @@
 """Loading rule files: what is read, what is refused, and that every mistake is named with its line."""
 
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,9 +9,10 @@ from pipeline.alerts.fields import EXAMPLES
 from pipeline.alerts.rules import KEYS, MAX_RULES, Rule, load_rules
 from pipeline.alerts.template import MAX_TEXT_CHARS, Template
 from schemas.errors import ConfigError
+from tests.support.paths import ROOT
 
 WINDOWS = ("30s", "1m", "5m")
-DEFAULT_RULES = Path(__file__).parents[2] / "topology" / "settings" / "default_rules.toml"
+DEFAULT_RULES = ROOT / "topology" / "settings" / "default_rules.toml"
 
 
 def load(text: str) -> tuple[Rule, ...]:

@@ -4,7 +4,6 @@ import base64
 import importlib.util
 import json
 from dataclasses import replace
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -21,8 +20,9 @@ from pipeline.ingest.batch import NoHeaders, RecordBatch
 from pipeline.outputs import Cut, Emitted
 from pipeline.system.core import SystemCore
 from schemas.state import POSITION_KEY, Ledger, pack_position, unpack_position
+from tests.support.paths import DATA
 
-GOLDEN = Path(__file__).parents[1] / "data" / "state-v1"
+GOLDEN = DATA / "state-v1"
 # What version 1 never collected: null in a window that it began, never a guess.
 NOT_COLLECTED = (
     "memory_bytes_avg", "memory_bytes_max", "goroutines_avg", "goroutines_max", "db_connections_avg", "db_connections_max",

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from tests import truth
+from tests.support.paths import DATA
 from tests.truth import Event, Lateness, compare, event_of, figures, keep, main, murmur2, partition_of, windows_of
 
 GAMMA = 1.01 / 0.99
 SIZES = ["30s", "1m"]
-SPANS = Path(__file__).parents[1] / "data" / "real-spans.jsonl.gz"
+SPANS = DATA / "real-spans.jsonl.gz"
 
 
 def estimate(value: float) -> float:

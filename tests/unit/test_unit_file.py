@@ -1,14 +1,14 @@
 """deploy/modpulse.service starts a command there is, and leaves it the time it takes to end."""
 
 from configparser import RawConfigParser
-from pathlib import Path
 
 import pytest
 
+from tests.support.paths import ROOT
 from tests.unit.command import Run
 from topology.supervisor.supervisor import STOP_DEADLINE_S
 
-UNIT = Path(__file__).resolve().parents[2] / "deploy" / "modpulse.service"
+UNIT = ROOT / "deploy" / "modpulse.service"
 
 
 @pytest.fixture(scope="module")
