@@ -11,7 +11,7 @@ from hypothesis import settings
 
 from pipeline.native import Native, load_native
 from schemas.errors import ModpulseError
-from tests.profiles import SAME
+from tests.support.profiles import SAME
 from topology.devbroker import Broker, dev_broker
 
 # `make fuzz` asks for the other one, which is loaded after this.

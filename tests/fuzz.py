@@ -16,7 +16,7 @@ import pytest
 
 from tests.support.paths import ROOT
 
-# Of `tests.profiles`, which must not be imported before pytest has begun.
+# Of `tests.support.profiles`, which must not be imported before pytest has begun.
 PROFILE = "fuzz"
 # How many times the examples of an ordinary run; a profile has no other way of being told.
 SCALE_VARIABLE = "FUZZ_SCALE"
@@ -31,7 +31,7 @@ def arguments_of(seed: int) -> list[str]:
     # The order is shuffled by the same seed: rounds that are cut short leave out other tests each time.
     return [
         "-p",
-        "tests.profiles",
+        "tests.support.profiles",
         f"--hypothesis-profile={PROFILE}",
         f"--hypothesis-seed={seed}",
         f"--randomly-seed={seed}",

@@ -12,7 +12,6 @@ from typing import Any, Self
 import orjson
 from confluent_kafka import Producer
 
-from tests import raw_client, wire
 from tests.faults.broker import Brokers
 from tests.faults.crew import Application, Crew
 from tests.faults.limits import bounded, joined, memory_mib, newest_seconds
@@ -22,7 +21,8 @@ from tests.faults.run import SETTINGS
 from tests.faults.traffic import module_name, wall_ms
 from tests.faults.waiting import DEADLINE_S, until
 from tests.faults.watch import Watch
-from tests.wire import GZIP, ZSTD, Rec
+from tests.support import raw_client, wire
+from tests.support.wire import GZIP, ZSTD, Rec
 
 BOMB = "a batch of 48 KiB that holds 1.5 GiB"
 LARGE = "keys and headers of 9 MiB"

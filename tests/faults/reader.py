@@ -7,7 +7,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from tests import raw_client
+from tests.support import raw_client
 
 DEADLINE_S = 120.0
 

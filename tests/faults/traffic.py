@@ -15,8 +15,8 @@ import numpy as np
 import orjson
 from confluent_kafka import KafkaException, Producer
 
-from tests import raw_client, wire
-from tests.poison import PoisonKind, poison_kinds
+from tests.support import raw_client, wire
+from tests.support.poison import PoisonKind, poison_kinds
 from tests.truth import partition_of
 
 TICK_S = 0.01

@@ -3,9 +3,9 @@
 import pytest
 
 from tests.integration.conftest import MakeFleet
-from tests.integration.group import newest_tasks, wait_until_shared
-from tests.integration.kit import SMALL, T0, Fleet, module_on, row, until
-from tests.scrapes import Increases
+from tests.support.broker.group import newest_tasks, wait_until_shared
+from tests.support.broker.kit import SMALL, T0, Fleet, module_on, row, until
+from tests.support.scrapes import Increases
 
 pytestmark = pytest.mark.broker
 FIRST, SECOND, THIRD = 2_000, 300, 10

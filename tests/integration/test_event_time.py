@@ -8,7 +8,7 @@ from confluent_kafka import Producer
 
 from tests import truth
 from tests.integration.conftest import MakeFleet
-from tests.integration.kit import (
+from tests.support.broker.kit import (
     SMALL,
     SMALL_IDLE,
     T0,

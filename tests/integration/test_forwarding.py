@@ -6,7 +6,7 @@ import pytest
 
 from tests import truth
 from tests.integration.conftest import MakeFleet
-from tests.integration.kit import (
+from tests.support.broker.kit import (
     SMALL,
     T0,
     Fleet,

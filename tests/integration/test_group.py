@@ -7,8 +7,8 @@ import pytest
 from confluent_kafka.admin import ResourceType
 
 from tests.integration.conftest import MakeFleet
-from tests.integration.kit import SMALL, T0, Fleet, WorkerProcess, row, until
-from tests.integration.own_broker import SecureBroker, fleet_on
+from tests.support.broker.kit import SMALL, T0, Fleet, WorkerProcess, row, until
+from tests.support.broker.own_broker import SecureBroker, fleet_on
 
 pytestmark = pytest.mark.broker
 ONE = SMALL | {"topics__partitions": "1"}

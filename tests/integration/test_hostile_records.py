@@ -8,10 +8,10 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from tests import raw_client, wire
 from tests.integration.conftest import MakeFleet, warm
-from tests.integration.kit import SMALL, Fleet, Record, Row, WorkerProcess, event, row, until, wall_ms
-from tests.wire import GZIP, ZSTD, Rec
+from tests.support import raw_client, wire
+from tests.support.broker.kit import SMALL, Fleet, Record, Row, WorkerProcess, event, row, until, wall_ms
+from tests.support.wire import GZIP, ZSTD, Rec
 from topology.devbroker import KafkaProcess
 
 pytestmark = pytest.mark.broker

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.conftest import MakeFleet
-from tests.integration.kit import Fleet, until
+from tests.support.broker.kit import Fleet, until
 
 pytestmark = pytest.mark.broker
 PARTITIONS = 24

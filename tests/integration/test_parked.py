@@ -8,7 +8,7 @@ from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
 from tests.integration.conftest import MakeFleet
-from tests.integration.kit import SMALL, T0, Fleet, WorkerProcess, module_on, row, until
+from tests.support.broker.kit import SMALL, T0, Fleet, WorkerProcess, module_on, row, until
 
 pytestmark = pytest.mark.broker
 PARKED = "a task stands still; the other tasks go on"

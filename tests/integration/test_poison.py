@@ -5,8 +5,8 @@ from collections import defaultdict
 import pytest
 
 from tests.integration.conftest import MakeFleet
-from tests.integration.kit import T0, Row, finals, newest, row
-from tests.poison import good_oddities, poison_kinds
+from tests.support.broker.kit import T0, Row, finals, newest, row
+from tests.support.poison import good_oddities, poison_kinds
 
 pytestmark = pytest.mark.broker
 AT_MS = T0 + 12_000

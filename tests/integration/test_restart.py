@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import pytest
 
 from tests.integration.conftest import MakeFleet
-from tests.integration.group import newest_tasks, wait_until_shared
-from tests.integration.kit import (
+from tests.support.broker.group import newest_tasks, wait_until_shared
+from tests.support.broker.kit import (
     FIRST_SPANS,
     SMALL,
     T0,

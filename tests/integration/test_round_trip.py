@@ -4,7 +4,7 @@ import pytest
 
 from tests import truth
 from tests.integration.conftest import MakeFleet
-from tests.integration.kit import (
+from tests.support.broker.kit import (
     REAL_SPANS,
     Json,
     assert_cloudevents,

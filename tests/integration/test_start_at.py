@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.integration.conftest import MakeFleet
-from tests.integration.kit import SMALL, Fleet, Json, row, wall_ms
 from tests.integration.test_alerts import RULES
+from tests.support.broker.kit import SMALL, Fleet, Json, row, wall_ms
 
 pytestmark = pytest.mark.broker
 

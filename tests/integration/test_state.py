@@ -5,7 +5,7 @@ from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
 from tests.integration.conftest import MakeFleet
-from tests.integration.kit import (
+from tests.support.broker.kit import (
     SMALL,
     T0,
     Fleet,

@@ -9,8 +9,8 @@ from confluent_kafka.admin import AdminClient
 
 from schemas.state import Ledger
 from tests.integration.conftest import MakeFleet
-from tests.integration.kit import SMALL, T0, Fleet, Row, WorkerProcess, event, module_on, row, until
-from tests.scrapes import Increases
+from tests.support.broker.kit import SMALL, T0, Fleet, Row, WorkerProcess, event, module_on, row, until
+from tests.support.scrapes import Increases
 
 pytestmark = pytest.mark.broker
 TASKS = 5

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config import CoreConfig, HealthConfig, HealthProfile, Limits, Threshold, default_thresholds
-from tests.property.kit import NOW_MS, START_MS, Event, Run, config_of, fixed, split
-from tests.property.model import check_run
-from tests.property.streams import cut_places, streams
 from tests.property.test_restart import rules_of
-from tests.property.window_model import WindowModel
+from tests.support.cores import NOW_MS, START_MS, Event, Run, config_of, fixed, split
+from tests.support.model import check_run
+from tests.support.streams import cut_places, streams
+from tests.support.window_model import WindowModel
 
 pytestmark = pytest.mark.usefixtures("both_ways")
 

@@ -24,9 +24,9 @@ from pipeline.ingest.plain import PlainScanner
 from pipeline.native import HAS_ID, KEY_DIFFERS, PLAIN, SUCCESS, Native, PlainEvents, load_native
 from schemas.errors import PoisonRecord
 from schemas.events import ModuleLogEvent
-from tests.poison import AT_MS, GOOD_ODDITIES, POISON, GoodOddity, PoisonKind, raw
-from tests.property.kit import NOW_MS, Event, Run, batch_of, fixed, split
-from tests.property.streams import configs, cut_places, streams
+from tests.support.cores import NOW_MS, Event, Run, batch_of, fixed, split
+from tests.support.poison import AT_MS, GOOD_ODDITIES, POISON, GoodOddity, PoisonKind, raw
+from tests.support.streams import configs, cut_places, streams
 
 _decode = msgspec.json.Decoder(ModuleLogEvent).decode
 KEYS = (

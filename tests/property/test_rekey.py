@@ -17,7 +17,8 @@ from pipeline.cores.rekey import align, default_home, misplaced, rekey
 from pipeline.outputs import Partial, total_ledger
 from pipeline.system.core import SystemCore
 from schemas.metrics import AggregatedMetrics, Health, ModuleMetrics
-from tests.property.kit import (
+from tests.property.test_restart import rules_of
+from tests.support.cores import (
     NOW_MS,
     Event,
     Key,
@@ -30,10 +31,9 @@ from tests.property.kit import (
     last_of_each,
     split,
 )
-from tests.property.model import check_run
-from tests.property.streams import configs, cut_places, streams
-from tests.property.test_restart import rules_of
-from tests.property.window_model import WindowModel
+from tests.support.model import check_run
+from tests.support.streams import configs, cut_places, streams
+from tests.support.window_model import WindowModel
 
 pytestmark = pytest.mark.usefixtures("both_ways")
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import ConfigError
-from tests.property.kit import fixed
+from tests.support.cores import fixed
 from topology.settings import environment_names, load_settings
 from topology.settings.service_links import is_service_link
 

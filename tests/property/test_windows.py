@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pipeline.config import CoreConfig, HealthProfile, Threshold, default_thresholds
 from pipeline.windows.tree import sources_of
 from schemas.metrics import ModuleMetrics
-from tests.property.kit import (
+from tests.support.cores import (
     NOW_MS,
     START_MS,
     Event,
@@ -22,9 +22,9 @@ from tests.property.kit import (
     last_of_each,
     split,
 )
-from tests.property.model import check_run
-from tests.property.streams import configs, cut_places, streams
-from tests.property.window_model import WindowModel
+from tests.support.model import check_run
+from tests.support.streams import configs, cut_places, streams
+from tests.support.window_model import WindowModel
 
 pytestmark = pytest.mark.usefixtures("both_ways")
 

@@ -1,6 +1,6 @@
 """A larger window says what its base panes say together: counts, minimum, maximum, and the sketch bin by bin.
 
-The published sketches are read by a decoder written from docs/sketch-format.md (`sketch_of` in tests/property/model.py); merging
+The published sketches are read by a decoder written from docs/sketch-format.md (`sketch_of` in tests/support/model.py); merging
 them is adding their counts, as that page tells a consumer to do.
 """
 
@@ -16,8 +16,8 @@ import pytest
 
 from pipeline.config import CoreConfig
 from tests import truth
-from tests.property.kit import Run, split
-from tests.property.model import sketch_of
+from tests.support.cores import Run, split
+from tests.support.model import sketch_of
 from tests.support.paths import ROOT
 from tests.truth_suite import seeded
 from tests.truth_suite.figures import Figures

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.command import Run
+from tests.support.command import Run
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from schemas.errors import (
     StateLost,
     TaskFenced,
 )
-from tests.unit.command import Run
+from tests.support.command import Run
 from topology.runtime.exit_codes import exit_code
 
 COMMANDS = [

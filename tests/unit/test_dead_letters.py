@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from pipeline.outputs import Header, RawName
 from schemas.errors import ConfigError, StateIncompatible
-from tests import wire
-from tests.wire import Rec
+from tests.support import wire
+from tests.support.wire import Rec
 from topology.commands.dlq import _filter, _preview, _time
 from topology.dead_letters.reader import letters_of
 from topology.dead_letters.record import BatchPlace, Letter, LetterFilter, Origin, Overview, letter_of

@@ -13,7 +13,7 @@ from pipeline.arrays import U8
 from pipeline.ingest.dedup import ABSENT, MIN_SLOTS, SLOT_BYTES, SPARE_PANES, Deduplicator, IdTable
 from pipeline.modules.identifiers import hash_module, hash_texts, mix_ids
 from pipeline.native import Native, load_native
-from tests.property.kit import fixed
+from tests.support.cores import fixed
 
 PANE_MS = 10
 Item = tuple[int, int, int]  # id, event time, stream time

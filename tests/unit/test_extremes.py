@@ -15,7 +15,7 @@ from pipeline.system.core import SystemCore
 from pipeline.windows.rows import INT_ROWS
 from schemas.metrics import AggregatedMetrics, ModuleMetrics
 from schemas.state import POSITION_KEY, SumsChunk, pack, unpack
-from tests.property.kit import NOW_MS, START_MS, Event, Run, batch_of, config_of, last_of_each
+from tests.support.cores import NOW_MS, START_MS, Event, Run, batch_of, config_of, last_of_each
 
 CONFIG = config_of((1,), 0, 60_000)
 LARGE = 1e308

@@ -21,8 +21,8 @@ from pipeline.health.figures import Figures
 from pipeline.health.hysteresis import step, streak_of
 from pipeline.health.profiles import Profiles
 from pipeline.health.score import LEVELS, Judgement, judge, reasons_of
-from tests.property.kit import NOW_MS, START_MS, Event, Run, config_of, finals_of, last_of_each
-from tests.property.model import Streak
+from tests.support.cores import NOW_MS, START_MS, Event, Run, config_of, finals_of, last_of_each
+from tests.support.model import Streak
 
 Row = dict[Signal, float]
 GOOD: Row = {"success_rate": 1.0, "p95": 5.0, "p99": 9.0, "cpu": 10.0, "memory": 1e6, "error_burst": 0.0}

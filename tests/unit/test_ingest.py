@@ -20,9 +20,9 @@ from pipeline.modules.identifiers import BIDI_CONTROLS, id_fault
 from pipeline.outputs import Header, Rejected, WholeBatch
 from schemas.errors import PoisonRecord
 from schemas.metrics import ModuleMetrics
-from tests.oddities import MAX_RECORD_BYTES, STRUCTURED, envelope, padded
-from tests.poison import AT_MS, GOOD_ODDITIES, POISON, GoodOddity, PoisonKind, raw
-from tests.property.kit import NOW_MS, START_MS, Event, Run, batch_of, config_of, fixed, last_of_each
+from tests.support.cores import NOW_MS, START_MS, Event, Run, batch_of, config_of, fixed, last_of_each
+from tests.support.oddities import MAX_RECORD_BYTES, STRUCTURED, envelope, padded
+from tests.support.poison import AT_MS, GOOD_ODDITIES, POISON, GoodOddity, PoisonKind, raw
 
 pytestmark = pytest.mark.usefixtures("both_ways")
 

@@ -5,7 +5,7 @@ import pytest
 from bench.overflow import measure
 from pipeline.config import CoreConfig, Limits
 from pipeline.native import Native
-from tests.property.kit import NOW_MS, START_MS, Event, Run, batch_of
+from tests.support.cores import NOW_MS, START_MS, Event, Run, batch_of
 
 pytestmark = pytest.mark.usefixtures("native")
 FULL = CoreConfig(limits=Limits(max_modules=1))

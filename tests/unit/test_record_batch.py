@@ -13,8 +13,8 @@ from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBat
 from pipeline.native import Native, TooManyHeadersError, load_native
 from pipeline.outputs import RawName, name_bytes
 from schemas.errors import PoisonRecord
-from tests import wire
-from tests.wire import CODECS, Rec
+from tests.support import wire
+from tests.support.wire import CODECS, Rec
 from topology.records.find_records import find_records
 from topology.records.piece import Records
 from topology.records.record_batch import WireBatch

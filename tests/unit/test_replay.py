@@ -15,7 +15,7 @@ from pipeline.ingest.packed import each_forwarded
 from pipeline.outputs import Emitted, Partial, Rejected, total_ledger
 from schemas.errors import ConfigError
 from schemas.state import Ledger
-from tests.poison import POISON
+from tests.support.poison import POISON
 from tests.truth import partition_of as true_partition_of
 from topology.producer.event_key import key_of, partition_for
 from topology.traffic.events import ErrorBurst, TrafficPlan, events

@@ -15,7 +15,7 @@ from pipeline.sketch import wire
 from pipeline.sketch.cells import CellStore, sum_by_key
 from pipeline.sketch.mapping import ALPHA, BIN_BITS, BIN_OFFSET, ZERO_BIN, bins_of, representatives
 from pipeline.sketch.quantiles import PER_MILLE, quantiles
-from tests.property.model import near, quantile_of
+from tests.support.model import near, quantile_of
 
 _oracle = LogarithmicMapping(ALPHA)
 LARGEST = 1.7976931348623157e308

@@ -9,9 +9,9 @@ import pytest
 from aiokafka.errors import CorruptRecordException
 
 from pipeline.native import Native
-from tests import wire
+from tests.support import wire
+from tests.support.wire import GZIP, LZ4, ZSTD, Rec
 from tests.unit.test_record_batch import parsers, recs_of
-from tests.wire import GZIP, LZ4, ZSTD, Rec
 from topology.records.piece import Piece
 from topology.records.record_batch import WireBatch
 from topology.records.refused_batches import RefusedBatches

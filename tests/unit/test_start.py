@@ -12,7 +12,7 @@ from pipeline.outputs import Emitted
 from pipeline.system.core import SystemCore
 from schemas.partials import PartitionReport, decode_partial
 from schemas.state import POSITION_KEY, pack_position
-from tests.property.kit import NOW_MS, START_MS, Event, Run, batch_of, config_of
+from tests.support.cores import NOW_MS, START_MS, Event, Run, batch_of, config_of
 
 CONFIG = config_of((2, 6), 1_000, 2_000)
 RULES = load_rules('[[rule]]\nname="Errors"\nwindow="2s"\nexpression="error_rate > 0.5"\n', "rules.toml", ["2s", "6s"])

@@ -18,7 +18,7 @@ import structlog
 from structlog.testing import CapturingLogger
 
 from schemas.errors import ConfigError
-from tests.scrapes import series_of
+from tests.support.scrapes import series_of
 from topology.supervisor import server, supervisor
 from topology.supervisor.child import Child
 from topology.supervisor.supervisor import Plan, Supervisor

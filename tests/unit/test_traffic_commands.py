@@ -5,7 +5,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from tests.unit.command import Run
+from tests.support.command import Run
 
 START = "2026-06-01T12:00:00Z"
 

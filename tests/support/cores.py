@@ -18,7 +18,7 @@ from pipeline.ingest.packed import each_forwarded
 from pipeline.outputs import Cut, Emitted, Forwarded, Rejected, total_ledger
 from schemas.metrics import ModuleMetrics
 from schemas.state import POSITION_KEY, Ledger, pack_position
-from tests.profiles import in_proportion
+from tests.support.profiles import in_proportion
 
 START_MS = 999_999_960_000  # a multiple of every window size the tests use
 NOW_MS = START_MS + 3_600_000
@@ -28,7 +28,7 @@ _decode = msgspec.json.Decoder(ModuleMetrics).decode
 
 
 def fixed(examples: int) -> settings:
-    """The same examples in every run, on any machine; in `make fuzz` others, and in proportion more (`tests.profiles`)."""
+    """The same examples in every run, on any machine; in `make fuzz` others, and in proportion more (`tests.support.profiles`)."""
     return settings(
         max_examples=in_proportion(examples),
         suppress_health_check=[HealthCheck.too_slow],

@@ -19,7 +19,7 @@ from ddsketch.mapping import LogarithmicMapping
 
 from pipeline.config import SIGNALS, HealthProfile
 from schemas.metrics import ModuleMetrics
-from tests.property.window_model import Applied, Key, WindowModel
+from tests.support.window_model import Applied, Key, WindowModel
 
 LEVELS = ("healthy", "degraded", "critical")
 QUANTILES = {"p50": 500, "p90": 900, "p95": 950, "p99": 990, "p999": 999}

@@ -14,7 +14,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tests.oddities import (
+from tests.support.oddities import (
     AT_MS,
     FRAME,
     GOOD_ODDITIES,

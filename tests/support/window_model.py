@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from pipeline.config import CoreConfig
-from tests.property.kit import Event
+from tests.support.cores import Event
 
 OTHER = "__other__"
 NEVER_MS = -(1 << 62)

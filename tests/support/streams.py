@@ -5,7 +5,7 @@ from itertools import accumulate
 from hypothesis import strategies as st
 
 from pipeline.config import CoreConfig, HealthProfile
-from tests.property.kit import START_MS, Event, config_of
+from tests.support.cores import START_MS, Event, config_of
 
 GAPS_MS = (0, 0, 0, 1, 100, 500, 1_000, 2_500, 9_000)
 LAGS_MS = (0, 0, 0, 0, 1, 700, 1_500, 3_000, 6_000, 14_000)

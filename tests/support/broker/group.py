@@ -2,7 +2,7 @@
 
 from confluent_kafka.admin import AdminClient
 
-from tests.integration.kit import Fleet, WorkerProcess, until
+from tests.support.broker.kit import Fleet, WorkerProcess, until
 
 
 def shares(fleet: Fleet) -> dict[str, set[tuple[str, int]]]:

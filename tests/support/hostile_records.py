@@ -6,10 +6,10 @@ Everything random comes from one generator. Whether a batch is beyond the bound,
 import random
 from dataclasses import dataclass, field
 
-from tests import wire
-from tests.poison import GOOD_ODDITIES, POISON, raw
-from tests.property.kit import NOW_MS, START_MS
-from tests.wire import Rec
+from tests.support import wire
+from tests.support.cores import NOW_MS, START_MS
+from tests.support.poison import GOOD_ODDITIES, POISON, raw
+from tests.support.wire import Rec
 
 MODULES = ("shop", "pay", "süß", "cart", "auth", "mail", "user")
 BATCH_BYTES = 60_000
