@@ -27,7 +27,7 @@ from schemas.state import Ledger
 from tests.support.cores import NOW_MS, TOPIC, Run, fixed
 from tests.support.hostile_records import BATCH_BYTES, FIRST, RECORD_BYTES, Log, Stored, random_log
 from tests.support.wire import Rec
-from tests.unit.test_record_batch import recs_of
+from tests.unit.topology.records.test_record_batch import recs_of
 from topology.consumer.fetch import _SpanRecords
 from topology.producer.addressed import Addresses
 from topology.producer.letters import letter

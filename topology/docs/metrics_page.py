@@ -1,6 +1,6 @@
 """docs/metrics.md from `METRICS`, so that the page never says anything else than the worker exports.
 
-`python -m topology.docs.metrics_page` writes the page; tests/unit/test_docs.py fails where it is out of date.
+`python -m topology.docs.metrics_page` writes the page; tests/unit/project/test_docs.py fails where it is out of date.
 """
 
 from pathlib import Path

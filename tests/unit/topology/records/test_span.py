@@ -11,7 +11,7 @@ from aiokafka.errors import CorruptRecordException
 from pipeline.native import Native
 from tests.support import wire
 from tests.support.wire import GZIP, LZ4, ZSTD, Rec
-from tests.unit.test_record_batch import parsers, recs_of
+from tests.unit.topology.records.test_record_batch import parsers, recs_of
 from topology.records.piece import Piece
 from topology.records.record_batch import WireBatch
 from topology.records.refused_batches import RefusedBatches

@@ -11,7 +11,7 @@ from pipeline.ingest.hop import trace
 from pipeline.ingest.packed import each_forwarded, pack_one
 from pipeline.outputs import Cut, Forwarded, Header, Outbox, PackedRecords, RawName, Rejected, WholeBatch, headers_bytes
 from schemas.state import Ledger, Position
-from tests.unit.test_record_batch import parsed, wire_batch
+from tests.unit.topology.records.test_record_batch import parsed, wire_batch
 from topology.producer.addressed import Addresses
 from topology.producer.letters import MOST_HEADERS, adopt, letter, without_forwarded
 from topology.records.outgoing import Record, batches_of
