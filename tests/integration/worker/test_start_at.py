@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.conftest import MakeFleet
-from tests.integration.test_alerts import RULES
+from tests.integration.worker.test_alerts import RULES
 from tests.support.broker.kit import SMALL, Fleet, Json, row, wall_ms
 
 pytestmark = pytest.mark.broker

@@ -10,7 +10,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewPartitions
 
 from tests.integration.conftest import MakeFleet
-from tests.integration.test_parked import cut_changelog
+from tests.integration.worker.test_parked import cut_changelog
 from tests.support.broker.kit import SMALL_IDLE, Fleet, Row, finals, module_on, row, until, wall_ms
 from tests.truth import partition_of
 
