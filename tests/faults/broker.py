@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.faults.proxy import Proxy
-from tests.faults.small_disk import SmallDisk, small_disk
+from tests.faults.strikes.proxy import Proxy
+from tests.faults.strikes.small_disk import SmallDisk, small_disk
 from topology.devbroker.process import KafkaProcess, free_port
 
 DISK_MIB = 96

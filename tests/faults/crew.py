@@ -22,7 +22,7 @@ from uuid import uuid4
 
 import orjson
 
-from tests.faults.planting import PLANTED
+from tests.faults.planted.planting import PLANTED
 from tests.support.paths import ROOT
 
 PARENT_DEATH = ROOT / "topology" / "runtime" / "parent_death.py"

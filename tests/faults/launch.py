@@ -14,12 +14,12 @@ def main() -> None:
         option, value, *arguments = arguments
         if option == "--clock":
             # First of all: modules may keep the functions of `time` under names of their own.
-            from tests.faults.clock import let_it_step
+            from tests.faults.strikes.clock import let_it_step
 
             let_it_step(Path(value))
         else:
-            from tests.faults.mutants import MUTANTS
-            from tests.faults.planting import say_planted
+            from tests.faults.planted.core import MUTANTS
+            from tests.faults.planted.planting import say_planted
 
             MUTANTS[value]()
             say_planted(value)

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from tests.faults.verdict import Findings
+from tests.faults.judge.verdict import Findings
 
 
 @dataclass(slots=True)

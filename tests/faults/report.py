@@ -9,8 +9,8 @@ from pathlib import Path
 
 import orjson
 
+from tests.faults.judge.verdict import Findings
 from tests.faults.outcome import Report
-from tests.faults.verdict import Findings
 from tests.support.paths import ROOT
 
 PAGE = ROOT / "docs" / "reliability.md"

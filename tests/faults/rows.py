@@ -6,12 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.native import load_native
-from tests.faults import backlog, compacted, hostile, limits, lost_state, restart
 from tests.faults.broker import Brokers, broker_on_small_disk
-from tests.faults.oracle import Windows
+from tests.faults.judge import compacted
+from tests.faults.judge.oracle import Windows
 from tests.faults.outcome import Report
 from tests.faults.plan import Fault, Step, kills, spread
 from tests.faults.run import WINDOWS, Row, Run
+from tests.faults.strikes import backlog, hostile, limits, lost_state, restart
 from tests.faults.traffic import Mix
 
 Make = Callable[[Brokers, int, Path], Report]

@@ -8,20 +8,20 @@ from pathlib import Path
 from typing import Literal
 
 from tests.faults.broker import Brokers
-from tests.faults.clock import WallClock
 from tests.faults.crew import Application, Crew, Worker
-from tests.faults.forwarded import Forwarding, truth_of_all_forwarded, truth_of_some_forwarded
-from tests.faults.kept import Kept
-from tests.faults.oracle import AlertRule, Truth, Windows, by_partition, truth
+from tests.faults.judge.forwarded import Forwarding, truth_of_all_forwarded, truth_of_some_forwarded
+from tests.faults.judge.kept import Kept
+from tests.faults.judge.oracle import AlertRule, Truth, Windows, by_partition, truth
+from tests.faults.judge.positions import Positions, follow, longest_run, max_time
+from tests.faults.judge.reader import read
+from tests.faults.judge.verdict import judge
 from tests.faults.outcome import Report
 from tests.faults.plan import Step
-from tests.faults.positions import Positions, follow, longest_run, max_time
-from tests.faults.reader import read
-from tests.faults.strike import BAD_IN_A_ROW, Scene, Striker
+from tests.faults.strikes.clock import WallClock
+from tests.faults.strikes.strike import BAD_IN_A_ROW, Scene, Striker
+from tests.faults.strikes.waiting import until
+from tests.faults.strikes.watch import Watch
 from tests.faults.traffic import Mix, Traffic
-from tests.faults.verdict import judge
-from tests.faults.waiting import until
-from tests.faults.watch import Watch
 
 READY_S = 90.0
 DRAIN_S = 150.0

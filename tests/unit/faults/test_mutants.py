@@ -5,19 +5,19 @@ import sys
 
 import pytest
 
-from tests.faults.mutants import MUTANTS
+from tests.faults.judge.verdict import Findings
 from tests.faults.outcome import Report
-from tests.faults.planting import PLANTED, RottenMutantError, replace
+from tests.faults.planted.core import MUTANTS
+from tests.faults.planted.planting import PLANTED, RottenMutantError, replace
 from tests.faults.rows import SHORT_MUTANTS, control_rows, mutant_rows
-from tests.faults.verdict import Findings
 from tests.support.paths import ROOT
 
 # Each bug in a process of its own, made from one that has imported the program.
 PLANT_ALL = """
 import os, sys
 import topology.cli, topology.worker.worker
-from tests.faults.mutants import MUTANTS
-from tests.faults.planting import say_planted
+from tests.faults.planted.core import MUTANTS
+from tests.faults.planted.planting import say_planted
 for name, plant in MUTANTS.items():
     if os.fork() == 0:
         try:

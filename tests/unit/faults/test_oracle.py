@@ -6,11 +6,11 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from tests.faults.forwarded import truth_of_all_forwarded, truth_of_some_forwarded
-from tests.faults.oracle import Truth, Windows
-from tests.faults.reader import Record
+from tests.faults.judge.forwarded import truth_of_all_forwarded, truth_of_some_forwarded
+from tests.faults.judge.oracle import Truth, Windows
+from tests.faults.judge.reader import Record
+from tests.faults.judge.verdict import Findings, forwarded
 from tests.faults.run import ALERT_RULES
-from tests.faults.verdict import Findings, forwarded
 from tests.truth import partition_of
 
 WINDOWS = Windows({"1s": 1_000, "5s": 5_000}, grace=500, keep=600_500)

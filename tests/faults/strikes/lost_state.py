@@ -17,12 +17,12 @@ from confluent_kafka.admin import (
 
 from tests.faults.broker import Brokers
 from tests.faults.crew import PRODUCT, Application, spawn
+from tests.faults.judge.reader import consumer, partitions_of, read
 from tests.faults.outcome import Report
-from tests.faults.reader import consumer, partitions_of, read
 from tests.faults.run import SETTINGS
+from tests.faults.strikes.waiting import until
+from tests.faults.strikes.watch import Watch
 from tests.faults.traffic import Mix, Traffic
-from tests.faults.waiting import until
-from tests.faults.watch import Watch
 
 NAME = "changelog lost"
 ABOUT = "its head cut off, emptied, deleted and made anew: refused each time, with the way out"

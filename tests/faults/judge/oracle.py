@@ -13,7 +13,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from tests.faults.reader import Record
+from tests.faults.judge.reader import Record
 
 Ints = NDArray[np.int64]
 Key = tuple[str, str, int]

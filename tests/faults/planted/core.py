@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from schemas.state import POSITION_KEY
-from tests.faults import mutants_of_shell, mutants_of_stages
-from tests.faults.planting import replace
+from tests.faults.planted import shell as mutants_of_shell
+from tests.faults.planted import stages as mutants_of_stages
+from tests.faults.planted.planting import replace
 
 
 def commit_before_processing() -> None:

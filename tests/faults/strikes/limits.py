@@ -10,12 +10,12 @@ from confluent_kafka import Producer
 
 from tests.faults.broker import Brokers
 from tests.faults.crew import Application, Crew, Worker
+from tests.faults.judge.reader import read
 from tests.faults.outcome import Report
-from tests.faults.reader import read
 from tests.faults.run import SETTINGS
+from tests.faults.strikes.waiting import DEADLINE_S, POLL_S, until
+from tests.faults.strikes.watch import Watch
 from tests.faults.traffic import wall_ms
-from tests.faults.waiting import DEADLINE_S, POLL_S, until
-from tests.faults.watch import Watch
 
 MODULES = 1_000_000
 OTHER = "__other__"
@@ -131,7 +131,7 @@ def _process(
 
 
 def _partitions(application: Application) -> list[int]:
-    from tests.faults.reader import consumer, partitions_of
+    from tests.faults.judge.reader import consumer, partitions_of
 
     reader = consumer(application.servers)
     try:

@@ -12,11 +12,11 @@ import orjson
 from bench.workload import COMPRESSION, Workload, load
 from tests.faults.broker import Brokers
 from tests.faults.crew import Application, Crew
-from tests.faults.limits import bounded, joined, memory_mib
+from tests.faults.judge.reader import streamed
 from tests.faults.outcome import Report
-from tests.faults.reader import streamed
-from tests.faults.waiting import until
-from tests.faults.watch import Watch
+from tests.faults.strikes.limits import bounded, joined, memory_mib
+from tests.faults.strikes.waiting import until
+from tests.faults.strikes.watch import Watch
 from topology.settings import Settings, load_settings
 
 NAME = "3,000,000 events of backlog"

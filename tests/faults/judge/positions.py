@@ -7,8 +7,8 @@ import orjson
 from confluent_kafka import TopicPartition
 
 from tests.faults.crew import Application
-from tests.faults.oracle import Truth, Windows
-from tests.faults.reader import consumer, partitions_of, taken
+from tests.faults.judge.oracle import Truth, Windows
+from tests.faults.judge.reader import consumer, partitions_of, taken
 from tests.faults.traffic import wall_ms
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 
 from tests.faults.crew import Application
-from tests.faults.oracle import PERCENTILES, Figures, Key, Letter, Place, Truth, Windows
-from tests.faults.reader import Record, read
+from tests.faults.judge.oracle import PERCENTILES, Figures, Key, Letter, Place, Truth, Windows
+from tests.faults.judge.reader import Record, read
 from tests.truth import partition_of
 
 Json = dict[str, Any]

@@ -12,15 +12,15 @@ import orjson
 
 from bench.workload import Workload, load
 from schemas.state import CHUNK_MODULES, IdSegment, MetaChunk, ModulesChunk, SumsChunk
-from tests.faults.backlog import DEFAULTS, settings_of
 from tests.faults.broker import Brokers
 from tests.faults.crew import Application, Crew, Worker
-from tests.faults.limits import joined
+from tests.faults.judge.reader import streamed
 from tests.faults.outcome import Report
-from tests.faults.reader import streamed
+from tests.faults.strikes.backlog import DEFAULTS, settings_of
+from tests.faults.strikes.limits import joined
+from tests.faults.strikes.waiting import until
+from tests.faults.strikes.watch import Watch
 from tests.faults.traffic import Mix, Traffic
-from tests.faults.waiting import until
-from tests.faults.watch import Watch
 
 NAME = "restart with 2,000 modules"
 ABOUT = (

@@ -5,7 +5,7 @@ from dataclasses import replace as changed
 from itertools import count
 from typing import Any
 
-from tests.faults.planting import replace
+from tests.faults.planted.planting import replace
 
 # One in so many is treated wrongly: enough for a short run to meet some, few enough to be a rare bug.
 FORWARDED, PARTIALS = 200, 10

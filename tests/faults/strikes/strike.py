@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from tests.faults.broker import Brokers
-from tests.faults.clock import WallClock
 from tests.faults.crew import Crew, Worker
 from tests.faults.outcome import Report
 from tests.faults.plan import Step
-from tests.faults.stall import Held
+from tests.faults.strikes.clock import WallClock
+from tests.faults.strikes.stall import Held
+from tests.faults.strikes.waiting import until
+from tests.faults.strikes.watch import SETTLED_S, Watch
 from tests.faults.traffic import Traffic
-from tests.faults.waiting import until
-from tests.faults.watch import SETTLED_S, Watch
 from topology.devbroker.process import KafkaProcess
 
 # What is left on a disk that fills up: a second or two of load.

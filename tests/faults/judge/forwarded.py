@@ -12,8 +12,8 @@ from typing import Literal
 import numpy as np
 import orjson
 
-from tests.faults.oracle import AlertRule, Truth, Windows, by_partition, columns, figures, first_of_each, truth
-from tests.faults.reader import Record
+from tests.faults.judge.oracle import AlertRule, Truth, Windows, by_partition, columns, figures, first_of_each, truth
+from tests.faults.judge.reader import Record
 
 Forwarding = Literal["none", "some", "all"]
 

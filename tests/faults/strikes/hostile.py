@@ -14,13 +14,13 @@ from confluent_kafka import Producer
 
 from tests.faults.broker import Brokers
 from tests.faults.crew import Application, Crew
-from tests.faults.limits import bounded, joined, memory_mib, newest_seconds
+from tests.faults.judge.reader import Record, read
 from tests.faults.outcome import Report
-from tests.faults.reader import Record, read
 from tests.faults.run import SETTINGS
+from tests.faults.strikes.limits import bounded, joined, memory_mib, newest_seconds
+from tests.faults.strikes.waiting import DEADLINE_S, until
+from tests.faults.strikes.watch import Watch
 from tests.faults.traffic import module_name, wall_ms
-from tests.faults.waiting import DEADLINE_S, until
-from tests.faults.watch import Watch
 from tests.support import raw_client, wire
 from tests.support.wire import GZIP, ZSTD, Rec
 

@@ -4,7 +4,7 @@ import threading
 
 from confluent_kafka import TopicPartition
 
-from tests.faults.reader import Record, consumer, partitions_of, streamed, taken
+from tests.faults.judge.reader import Record, consumer, partitions_of, streamed, taken
 
 
 class Kept:

@@ -10,7 +10,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from tests.faults.crew import Application
-from tests.faults.reader import read
+from tests.faults.judge.reader import read
 from tests.faults.traffic import wall_ms
 
 MODULES, ROUNDS = 2_000, 20

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.faults.planting import RottenMutantError, replace
+from tests.faults.planted.planting import RottenMutantError, replace
 
 # Of pieces handed to tasks, one in so many is dropped. Of plain events, one in so many has its success turned around.
 PIECES, EVENTS = 20, 5_000
