@@ -8,14 +8,14 @@ import sys
 from pathlib import Path
 
 from bench.against import pair, programs, report
-from bench.arena import Arena, arena
-from bench.builds import NotBuiltError
-from bench.catalog import PROGRAMS, chosen
 from bench.guard import calibrate, run_guard
-from bench.machine import description
-from bench.measure import Outcome, VoidError
-from bench.tables import Row, summary, taken, throughput, write_section
-from bench.workload import COMPRESSION, Loaded, Workload
+from bench.report.catalog import PROGRAMS, chosen
+from bench.report.tables import Row, summary, taken, throughput, write_section
+from bench.rig.arena import Arena, arena
+from bench.rig.builds import NotBuiltError
+from bench.rig.machine import description
+from bench.rig.measure import Outcome, VoidError
+from bench.rig.workload import COMPRESSION, Loaded, Workload
 
 LEAST_ROUNDS = 3
 _QUIET = 0.5

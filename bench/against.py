@@ -5,11 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
-from bench.arena import Arena
-from bench.catalog import MAIN, PROGRAMS, Program
-from bench.measure import Outcome
-from bench.verdict import interval
-from bench.workload import Loaded
+from bench.report.catalog import MAIN, PROGRAMS, Program
+from bench.report.verdict import interval
+from bench.rig.arena import Arena
+from bench.rig.measure import Outcome
+from bench.rig.workload import Loaded
 
 _MODULE = "bench.programs.modpulse_worker"
 

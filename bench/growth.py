@@ -18,15 +18,15 @@ from pathlib import Path
 from statistics import median
 
 from bench.__main__ import say, warn_if_busy
-from bench.arena import LOGS, Arena, arena, free_port
-from bench.builds import ROOT
-from bench.catalog import MAIN, PROGRAMS, worker_command
-from bench.charts import Series, chart
-from bench.fleet import fleet
-from bench.machine import description
-from bench.measure import Outcome, Running, VoidError
-from bench.tables import markdown, taken, write_section
-from bench.workload import Loaded, Workload, remove_topics
+from bench.report.catalog import MAIN, PROGRAMS, worker_command
+from bench.report.charts import Series, chart
+from bench.report.tables import markdown, taken, write_section
+from bench.rig.arena import LOGS, Arena, arena, free_port
+from bench.rig.builds import ROOT
+from bench.rig.fleet import fleet
+from bench.rig.machine import description
+from bench.rig.measure import Outcome, Running, VoidError
+from bench.rig.workload import Loaded, Workload, remove_topics
 from topology.kafka.topic_admin import create_topics
 
 MODULES = (10, 100, 1_000, 10_000)

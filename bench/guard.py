@@ -20,11 +20,8 @@ import sys
 import time
 from collections.abc import Callable
 
-from bench.arena import LOGS, Arena, arena
-from bench.catalog import worker_command
-from bench.measure import Running, VoidError
-from bench.turns import pause, turn
-from bench.verdict import (
+from bench.report.catalog import worker_command
+from bench.report.verdict import (
     LEAST,
     LEAST_ROUNDS,
     REFERENCE,
@@ -36,7 +33,10 @@ from bench.verdict import (
     read_reference,
     write_reference,
 )
-from bench.workload import Loaded, Workload, remove_topics
+from bench.rig.arena import LOGS, Arena, arena
+from bench.rig.measure import Running, VoidError
+from bench.rig.turns import pause, turn
+from bench.rig.workload import Loaded, Workload, remove_topics
 from pipeline.native import load_native
 from topology.kafka.topic_admin import create_topics
 

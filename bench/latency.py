@@ -27,13 +27,13 @@ import uvloop
 from aiokafka import AIOKafkaProducer
 
 from bench.__main__ import say, warn_if_busy
-from bench.arena import LOGS, Arena, arena
-from bench.catalog import MAIN, PROGRAMS, worker_command
-from bench.machine import description
-from bench.measure import Running, VoidError
-from bench.progress import Task
-from bench.tables import markdown, taken, write_section
-from bench.workload import Loaded, Workload
+from bench.report.catalog import MAIN, PROGRAMS, worker_command
+from bench.report.progress import Task
+from bench.report.tables import markdown, taken, write_section
+from bench.rig.arena import LOGS, Arena, arena
+from bench.rig.machine import description
+from bench.rig.measure import Running, VoidError
+from bench.rig.workload import Loaded, Workload
 from pipeline.config import WindowConfig
 from pipeline.partitioner import partition_of
 from schemas.alerts import Alert

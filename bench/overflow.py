@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from bench.workload import Workload, records
+from bench.rig.workload import Workload, records
 from pipeline.config import CoreConfig, Limits
 from pipeline.cores.module_core import ModuleCore
 from pipeline.ingest.batch import NoHeaders, RecordBatch

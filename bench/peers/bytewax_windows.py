@@ -14,7 +14,7 @@ from bytewax.dataflow import Dataflow  # type: ignore[import-not-found]
 from bytewax.operators.windowing import EventClock, TumblingWindower
 from bytewax.outputs import DynamicSink, StatelessSinkPartition  # type: ignore[import-not-found]
 
-from bench.progress import Progress, Task
+from bench.report.progress import Progress, Task
 
 Sums = tuple[int, float]
 task = Task.from_environment()

@@ -2,7 +2,7 @@
 
 import faust
 
-from bench.progress import Progress, Task
+from bench.report.progress import Progress, Task
 
 task = Task.from_environment()
 progress = Progress(task.events)

@@ -7,7 +7,7 @@ from typing import Any
 from quixstreams import Application  # type: ignore[import-not-found]
 from quixstreams.dataframe.windows import Count, Sum  # type: ignore[import-not-found]
 
-from bench.progress import Progress, Task
+from bench.report.progress import Progress, Task
 
 
 def main() -> None:

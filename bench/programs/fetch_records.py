@@ -4,7 +4,7 @@ import uvloop
 from aiokafka import AIOKafkaConsumer
 
 from bench.programs.reading import fetches
-from bench.progress import Progress, Task
+from bench.report.progress import Progress, Task
 from topology.consumer.transport import PIECE_RECORDS
 
 

@@ -10,9 +10,9 @@ import time
 
 import uvloop
 
-from bench.arena import Arena
-from bench.progress import Progress, Task, tell
-from bench.workload import module_name
+from bench.report.progress import Progress, Task, tell
+from bench.rig.arena import Arena
+from bench.rig.workload import module_name
 from topology.traffic.batch_sender import batch_sender
 
 _TICK_S = 0.02

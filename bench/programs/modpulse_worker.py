@@ -14,7 +14,7 @@ from pathlib import Path
 import uvloop
 from faust.types import TP
 
-from bench.progress import Progress, Task, tell
+from bench.report.progress import Progress, Task, tell
 from pipeline.cores.module_core import ModuleCore
 from pipeline.ingest.batch import RecordBatch
 from topology.consumer.fetch import Piece

@@ -7,7 +7,7 @@ from typing import Any
 import uvloop
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from bench.progress import Progress, Task
+from bench.report.progress import Progress, Task
 from pipeline.native import Native
 from topology.consumer.fetch import Piece, Span, SpanConsumer
 from topology.consumer.transport import PIECE_RECORDS

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 import uvloop
 
-from bench.progress import Progress, Task
+from bench.report.progress import Progress, Task
 
 _PIECES, _RECORDS, _AHEAD = 6, 8_000, 4
 # So many of a piece's events are decoded one by one.

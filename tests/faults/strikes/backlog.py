@@ -9,7 +9,7 @@ from pathlib import Path
 
 import orjson
 
-from bench.workload import COMPRESSION, Workload, load
+from bench.rig.workload import COMPRESSION, Workload, load
 from tests.faults.broker import Brokers
 from tests.faults.crew import Application, Crew
 from tests.faults.judge.reader import streamed

@@ -10,7 +10,7 @@ from typing import Self
 import msgspec
 import orjson
 
-from bench.workload import Workload, load
+from bench.rig.workload import Workload, load
 from schemas.state import CHUNK_MODULES, IdSegment, MetaChunk, ModulesChunk, SumsChunk
 from tests.faults.broker import Brokers
 from tests.faults.crew import Application, Crew, Worker

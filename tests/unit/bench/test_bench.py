@@ -12,17 +12,17 @@ import orjson
 import pytest
 
 from bench.against import programs, report
-from bench.builds import ROOT
-from bench.catalog import PROGRAMS, chosen
-from bench.charts import Series, chart
-from bench.fleet import Steady, Written, text
 from bench.latency import quantiles
-from bench.measure import Outcome, Running, VoidError, measure
-from bench.progress import Progress, Task, heard
-from bench.tables import Row, summary, throughput, write_section
-from bench.turns import Turn, pause, turn
-from bench.verdict import Figures, figures, judge, read_reference, write_reference
-from bench.workload import Loaded, Workload, records
+from bench.report.catalog import PROGRAMS, chosen
+from bench.report.charts import Series, chart
+from bench.report.progress import Progress, Task, heard
+from bench.report.tables import Row, summary, throughput, write_section
+from bench.report.verdict import Figures, figures, judge, read_reference, write_reference
+from bench.rig.builds import ROOT
+from bench.rig.fleet import Steady, Written, text
+from bench.rig.measure import Outcome, Running, VoidError, measure
+from bench.rig.turns import Turn, pause, turn
+from bench.rig.workload import Loaded, Workload, records
 from schemas.events import ModuleLogEvent
 
 _TASK = Task("127.0.0.1:1", "input", 4, 1000, "run", 30_000, 10_000)
@@ -234,7 +234,7 @@ def test_a_calibration_keeps_the_medians(tmp_path: Path) -> None:
 def test_a_reference_of_another_yardstick_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_reference([Figures(0.6, 0.4)] * 3, tmp_path / "kept.json")
     (tmp_path / "yardstick.py").write_text("pass\n")
-    monkeypatch.setattr("bench.verdict.YARDSTICK", tmp_path / "yardstick.py")
+    monkeypatch.setattr("bench.report.verdict.YARDSTICK", tmp_path / "yardstick.py")
     with pytest.raises(VoidError, match="--calibrate"):
         read_reference(tmp_path / "kept.json")
 
@@ -275,8 +275,8 @@ BENCHMARK = """
 import sys
 from dataclasses import replace
 from pathlib import Path
-from bench.measure import Running
-from bench.turns import pause
+from bench.rig.measure import Running
+from bench.rig.turns import pause
 program = Running([sys.executable, "-c", sys.argv[1]], {}, Path(sys.argv[2]))
 while not program.count():
     assert program.alive

@@ -1,4 +1,4 @@
-/** The Java side of bench/progress.py: one line for the first event, for the last, and some in between. */
+/** The Java side of bench/report/progress.py: one line for the first event, for the last, and some in between. */
 final class Progress {
     private final long expected = Long.parseLong(System.getenv("BENCH_EVENTS"));
     private final long step = Math.max(expected / 200, 1);

@@ -11,11 +11,11 @@ import sys
 import time
 from dataclasses import dataclass
 
-from bench.arena import LOGS, Arena
-from bench.catalog import MAIN, PROGRAMS, worker_command
-from bench.measure import Running, VoidError
-from bench.progress import Task
-from bench.workload import Loaded, Workload, remove_topics
+from bench.report.catalog import MAIN, PROGRAMS, worker_command
+from bench.report.progress import Task
+from bench.rig.arena import LOGS, Arena
+from bench.rig.measure import Running, VoidError
+from bench.rig.workload import Loaded, Workload, remove_topics
 from pipeline.config import Limits, WindowConfig
 from pipeline.ingest.dedup import MAX_LOAD, SLOT_BYTES
 from topology.consumer.fetch import SpanConsumer

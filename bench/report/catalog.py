@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from bench.builds import classpath_of, java_command, python_with
+from bench.rig.builds import classpath_of, java_command, python_with
 
 MAIN = "modpulse"
 LIMIT = "fetch + decode"

@@ -17,9 +17,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.builds import ROOT
-from bench.processes import Usage, usage
-from bench.progress import Task, heard
+from bench.report.progress import Task, heard
+from bench.rig.builds import ROOT
+from bench.rig.processes import Usage, usage
 
 # A program that is paused, or never ends by itself, must not outlive a benchmark that is killed.
 _PARENT_DEATH = ROOT / "topology" / "runtime" / "parent_death.py"

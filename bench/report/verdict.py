@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from bench.machine import description
-from bench.measure import VoidError
-from bench.turns import Turn
+from bench.rig.machine import description
+from bench.rig.measure import VoidError
+from bench.rig.turns import Turn
 
 REFERENCE = Path(__file__).with_name("reference.json")
 YARDSTICK = Path(__file__).with_name("programs") / "yardstick.py"

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from bench.builds import PEERS, NotBuiltError, java_command
+from bench.rig.builds import PEERS, NotBuiltError, java_command
 
 _PACKAGES = ("aiokafka", "faust-streaming", "msgspec", "numpy")
 

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.builds import ROOT
-from bench.catalog import Program
-from bench.measure import Outcome, measure
-from bench.progress import Task
-from bench.workload import Loaded, Workload, load, make_topic, remove_topics
+from bench.report.catalog import Program
+from bench.report.progress import Task
+from bench.rig.builds import ROOT
+from bench.rig.measure import Outcome, measure
+from bench.rig.workload import Loaded, Workload, load, make_topic, remove_topics
 from pipeline.config import WindowConfig
 from topology.devbroker import dev_broker
 from topology.kafka.topic_admin import create_topics

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from bench.catalog import MAIN, Program
-from bench.measure import Outcome
+from bench.report.catalog import MAIN, Program
+from bench.rig.measure import Outcome
 
 _LONGEST = 160
 README = Path(__file__).with_name("README.md")

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bench.measure import Running, VoidError
-from bench.threads import scheduled
+from bench.rig.measure import Running, VoidError
+from bench.rig.threads import scheduled
 
 _POLL_S = 0.005
 
