@@ -9,7 +9,7 @@ from bench.report.catalog import MAIN, Program
 from bench.rig.measure import Outcome
 
 _LONGEST = 160
-README = Path(__file__).with_name("README.md")
+README = Path(__file__).parents[1] / "README.md"
 
 
 @dataclass(slots=True)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from topology.devbroker.jars import ProviderUnavailableError, java
 
-ROOT = Path(__file__).resolve().parents[1]
-PEERS = Path(__file__).with_name("peers")
+ROOT = Path(__file__).resolve().parents[2]
+PEERS = ROOT / "bench" / "peers"
 VENVS = ROOT / ".dev" / "bench-venvs"
 JAVA = ROOT / ".dev" / "bench-java"
 _TIMEOUT_S = 900

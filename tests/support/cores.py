@@ -28,7 +28,7 @@ _decode = msgspec.json.Decoder(ModuleMetrics).decode
 
 
 def fixed(examples: int) -> settings:
-    """The same examples in every run, on any machine; in `make fuzz` others, and in proportion more (`tests.support.profiles`)."""
+    """The same examples in every run, on any machine; in `make fuzz` others, and more in proportion (`support.profiles`)."""
     return settings(
         max_examples=in_proportion(examples),
         suppress_health_check=[HealthCheck.too_slow],

@@ -1,7 +1,7 @@
 """docs/configuration.md from the settings' model and the comments above its fields: name, default, reason.
 
-`python -m topology.docs.settings_page` writes the page; tests/unit/project/test_docs.py fails where it is out of date. A field without a
-comment of its own shares the one of the field before it, as a group of lines does for a reader of the source.
+`python -m topology.docs.settings_page` writes the page; tests/unit/project/test_docs.py fails where it is out of date. A field
+without a comment of its own shares the one of the field before it, as a group of lines does for a reader of the source.
 """
 
 import ast

@@ -18,12 +18,13 @@ import structlog
 from structlog.testing import CapturingLogger
 
 from schemas.errors import ConfigError
+from tests.support.paths import ROOT
 from tests.support.scrapes import series_of
 from topology.supervisor import server, supervisor
 from topology.supervisor.child import Child
 from topology.supervisor.supervisor import Plan, Supervisor
 
-FAKE = Path(__file__).with_name("fake_worker.py")
+FAKE = ROOT / "tests" / "support" / "fake_worker.py"
 DEADLINE_S = 20.0
 POLL_S = 0.01
 RESTARTS_OF_1 = 'modpulse_worker_restarts_total{worker="1"}'

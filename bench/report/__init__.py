@@ -1,0 +1,1 @@
+"""Says what was measured: progress, verdicts, tables, charts."""

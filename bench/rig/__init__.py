@@ -1,0 +1,1 @@
+"""Puts broker and programs side by side, and measures them."""
