@@ -1,1 +1,5 @@
-"""The shell: settings, topics, the batch transport, tasks and transactions, commands. No window, health or alert rules."""
+"""The shell: settings, clients, tasks and transactions, commands. It decides no window, health or alert.
+
+May touch: everything outside the process; each room says what of it.
+In: topics, files, flags. Out: topics, files, HTTP, exit codes.
+"""

@@ -1,1 +1,5 @@
-"""Health of a module in a window: named contributions to a score, a class, its reasons and its hysteresis."""
+"""Health of a module in a window: contributions to a score, a class with reasons, hysteresis over windows.
+
+May touch: figures of windows, the configuration.
+In: sums of a window, packed states. Out: scores, classes, states after the window.
+"""

@@ -1,7 +1,7 @@
-"""A real Kafka broker for tests, the demo and benchmarks, wherever they run.
+"""A real Kafka broker for tests, the demo and benchmarks, wherever they run; not for production.
 
-`dev_broker` tries three providers in order: a given address, a Docker engine, Apache Kafka's own jars by Maven. It
-never falls back to a mock, and it is not for production.
+May touch: processes, Docker, Maven's jars, files below `.dev`; never a mock.
+In: an address, or nothing. Out: a broker, from the given address, a Docker engine, or Kafka's own jars, in this order.
 """
 
 from topology.devbroker.jars import kafka_java

@@ -1,4 +1,7 @@
-"""The configuration: one frozen `Settings`, built once by `load_settings` from flags, environment, file and defaults.
+"""The configuration: one frozen `Settings`, built once from flags, environment, file and defaults; the rule file.
+
+May touch: files and the environment, at the start.
+In: text. Out: checked values with their origins, or every error at once.
 
 `units` parses values, `kafka`, `health` and `sections` hold the settings with the reason of each default, `model` puts
 them together and maps them to what the core is told, `layers` and `load` read the sources, `show` prints them.

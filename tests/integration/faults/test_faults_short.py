@@ -8,7 +8,9 @@ import pytest
 from tests.faults.__main__ import SEED, run_short
 from tests.faults.broker import Brokers
 from tests.faults.report import plain, words
-from tests.faults.rows import broker_rows, clock_rows, forwarding_rows, input_rows, mutant_rows, worker_rows
+from tests.faults.rows import clock_rows, forwarding_rows, input_rows, worker_rows
+from tests.faults.rows_of_broker import broker_rows
+from tests.faults.rows_of_mutants import mutant_rows
 from tests.faults.run import Run
 from topology.devbroker import Broker
 

@@ -9,7 +9,7 @@ from tests.faults.judge.verdict import Findings
 from tests.faults.outcome import Report
 from tests.faults.planted.core import MUTANTS
 from tests.faults.planted.planting import PLANTED, RottenMutantError, replace
-from tests.faults.rows import SHORT_MUTANTS, control_rows, mutant_rows
+from tests.faults.rows_of_mutants import SHORT_MUTANTS, control_rows, mutant_rows
 from tests.support.paths import ROOT
 
 # Each bug in a process of its own, made from one that has imported the program.
