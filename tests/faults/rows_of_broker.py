@@ -3,7 +3,7 @@
 import random
 from pathlib import Path
 
-from tests.faults.broker import Brokers
+from tests.faults.broker import Brokers, broker_on_small_disk
 from tests.faults.mixes import LIGHT
 from tests.faults.outcome import Report
 from tests.faults.plan import Step, spread
