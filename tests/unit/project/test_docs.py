@@ -32,7 +32,7 @@ from topology.supervisor.metrics import SUPERVISOR_METRICS
 from topology.worker.metrics import METRICS
 
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 CODE = re.compile(r"`([^`\n]+)`")
 
@@ -48,7 +48,9 @@ def fences(text: str) -> list[str]:
 
 
 def test_every_test_that_the_page_of_faults_names_is_there() -> None:
-    named = re.findall(r"`((?:unit|integration|property)/[\w/]*test_\w+\.py)(?:::(test_\w+))?`", text_of("field-faults.md"))
+    named = re.findall(
+        r"`((?:unit|integration|property)/[\w/]*test_\w+\.py)(?:::(test_\w+))?`", text_of("field-faults.md")
+    )
     assert len(named) > 50
     sources = {file: (ROOT / "tests" / file).read_text("utf-8") for file, _ in named}
     assert [(file, test) for file, test in named if test and f"def {test}(" not in sources[file]] == []

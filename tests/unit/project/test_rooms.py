@@ -137,5 +137,15 @@ def verdicts(folder: Path) -> dict[str, str]:
     return dict(re.findall(r"^(.+?) (KEPT|BROKEN)\b", done.stdout, re.MULTILINE))
 
 
+def test_every_place_that_the_guide_for_changes_names_is_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    named = re.findall(r"(?<![\w/.])((?:docs|schemas|pipeline|topology|tests|native|deploy)/[\w/.-]*\w)", text)
+    modules = re.findall(r"python -m ([\w.]+)", text)
+    assert len(named) > 50
+    assert len(modules) > 2
+    assert [place for place in named if not (ROOT / place).exists()] == []
+    assert [name for name in modules if not (ROOT / f"{name.replace('.', '/')}.py").exists()] == []
+
+
 def test_the_picture_of_the_rooms_is_up_to_date() -> None:
     assert PICTURE.read_text("utf-8") == picture(), "run `python -m topology.docs.rooms_picture`"
