@@ -5,10 +5,8 @@ import math
 import random
 from collections.abc import Callable, Sequence
 from itertools import product
-from pathlib import Path
 
 import msgspec
-import numpy as np
 import pytest
 import xxhash
 from hypothesis import given
@@ -21,7 +19,7 @@ from pipeline.ingest.decode import CONFLUENT_FRAME_BYTES, CONFLUENT_MAGIC, DECOD
 from pipeline.ingest.ingest import parse_timestamp
 from pipeline.ingest.packed import each_forwarded
 from pipeline.ingest.plain import PlainScanner
-from pipeline.native import HAS_ID, KEY_DIFFERS, PLAIN, SUCCESS, Native, PlainEvents, load_native
+from pipeline.native import HAS_ID, KEY_DIFFERS, PLAIN, SUCCESS, Native, PlainEvents
 from schemas.errors import PoisonRecord
 from schemas.events import ModuleLogEvent
 from tests.support.cores import NOW_MS, Event, Run, batch_of, fixed, split
@@ -268,44 +266,3 @@ def test_events_of_producers_that_write_otherwise_are_all_plain(native: Native) 
     found = scan(values, [b"m"] * len(values))
     for row, value in enumerate(values):
         assert check_row(found, row, value, b"m"), value
-
-
-def test_spans_that_lie_outside_the_buffer_are_not_read(native: Native) -> None:
-    value = raw(AT_MS)
-    scanner = PlainScanner.of(CoreConfig())
-    assert scanner is not None
-    n = len(value)
-    spans = [(0, n), (1, n), (-1, n), (0, n + 1), (0, -1), (n, 1), (2**62, 2**62), (0, 2**63 - 1)]
-    starts, sizes = np.array([s for s, _ in spans], np.int64), np.array([s for _, s in spans], np.int64)
-    found = native.events(value, (starts, sizes), (starts, sizes), scanner._limits)
-    assert (found.flags & PLAIN).tolist() == [1, 0, 0, 0, 0, 0, 0, 0]
-    with pytest.raises(ValueError, match="differ in length"):
-        native.events(value, (starts, sizes), (starts[:1], sizes[:1]), scanner._limits)
-
-
-def test_arrays_that_are_no_table_are_refused(native: Native) -> None:
-    ids, codes, panes = np.zeros(4, np.uint64), np.zeros(4, np.uint32), np.array([30_000], np.int64)
-    one, code = np.ones(1, np.uint64), np.zeros(1, np.uint32)
-    for table in ((ids[:3], codes[:3]), (ids, codes[:2]), (ids[::2], codes[::2]), (ids[:0], codes[:0])):
-        with pytest.raises(ValueError, match="no table"):
-            native.look_up(table, panes, one)
-        with pytest.raises(ValueError, match="no table"):
-            native.insert(table, one, code)
-        with pytest.raises(ValueError, match="no table"):
-            native.move_ids((ids, codes), table)
-    with pytest.raises(ValueError, match="differ in length"):
-        native.insert((ids, codes), one, codes)
-    assert native.insert((ids, codes), one, code) == 1
-    assert native.look_up((ids, codes), panes, np.array([1, 2], np.uint64)).tolist() == [30_000, -1]
-    with pytest.raises(RuntimeError, match="native = off"):
-        native.look_up((ids, codes), panes[:0], one)  # a code without a pane
-
-
-def test_a_library_of_another_version_is_not_used(tmp_path: Path) -> None:
-    assert load_native(tmp_path / "absent.so") is None
-
-
-def test_a_library_that_fails_says_what_to_do(native: Native, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native, "_events", lambda *_: -100)
-    with pytest.raises(RuntimeError, match="native = off"):
-        scan([raw(AT_MS)], [b"checkout"])

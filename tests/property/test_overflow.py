@@ -187,21 +187,3 @@ def test_packed_records_are_those_that_go_one_by_one_to_the_byte(
     sizes = [frame(packed.tails, packed.sizes, first, into) for frame, into in zip(ways, framed, strict=True)]
     assert sizes[0] == sizes[1]
     assert framed[0].tobytes() == framed[1].tobytes()
-
-
-def test_what_lies_outside_its_buffer_is_not_packed(native: Native) -> None:
-    columns = np.zeros((7, 1), np.int64)
-    for row, bad in ((0, 9), (1, 9), (2, -1), (3, 1 << 20), (4, 9)):
-        wrong = columns.copy()
-        wrong[[1, 3], 0] = 1
-        wrong[4, 0] = -1
-        wrong[row, 0] = bad
-        with pytest.raises(RuntimeError, match="native = off"):
-            native.pack(b"abc", wrong, b"home", b"t/0/")
-    tails, sizes, room = np.zeros(3, np.uint8), np.array([1, 1], np.int64), np.zeros(99, np.uint8)
-    with pytest.raises(RuntimeError, match="native = off"):
-        native.frame(tails, sizes, 0, room)
-    with pytest.raises(RuntimeError, match="native = off"):
-        native.frame(tails[:2], sizes, 0, room[:5])
-    with pytest.raises(ValueError, match="not written here"):
-        native.frame(tails[:2], sizes, 0, room[::2])

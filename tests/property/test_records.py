@@ -26,8 +26,8 @@ from pipeline.partitioner import partition_of
 from schemas.state import Ledger
 from tests.support.cores import NOW_MS, TOPIC, Run, fixed
 from tests.support.hostile_records import BATCH_BYTES, FIRST, RECORD_BYTES, Log, Stored, random_log
+from tests.support.parsed_records import recs_of
 from tests.support.wire import Rec
-from tests.unit.topology.records.test_record_batch import recs_of
 from topology.consumer.fetch import _SpanRecords
 from topology.producer.addressed import Addresses
 from topology.producer.letters import letter

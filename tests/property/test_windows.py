@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config import CoreConfig, HealthProfile, Threshold, default_thresholds
-from pipeline.windows.tree import sources_of
 from schemas.metrics import ModuleMetrics
 from tests.support.cores import (
     NOW_MS,
@@ -149,11 +148,6 @@ def test_a_duplicate_counts_once_and_sizes_that_do_not_divide_each_other_are_cha
     expected = {(f"{size}s", start * 1_000): size for size in (2, 4, 6, 12) for start in range(0, 12, size)}
     assert totals == expected
     assert run.ledger.late + run.ledger.duplicate == 12
-
-
-def test_a_window_is_made_of_the_largest_windows_that_divide_it_so_that_a_day_is_not_made_of_panes() -> None:
-    assert sources_of([30, 60, 300, 900, 3_600, 86_400]) == [-1, 0, 1, 2, 3, 4]
-    assert sources_of([2, 4, 6, 12, 20]) == [-1, 0, 0, 2, 1]
 
 
 def test_a_mean_lies_between_the_least_and_the_largest_value_also_where_sums_are_cut_or_saturate() -> None:

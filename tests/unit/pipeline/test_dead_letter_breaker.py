@@ -11,11 +11,9 @@ from hypothesis import strategies as st
 from pipeline.dead_letter_breaker import BreakerConfig, DeadLetterBreaker, Reading
 from schemas.state import Ledger
 from tests.support.paths import ROOT
-from topology.settings import load_settings
 from topology.settings.units import parse_ratio_or_off
 from topology.supervisor.metrics import SUPERVISOR_METRICS
-from topology.worker.dead_letter_watch import DeadLetterWatch
-from topology.worker.metrics import METRICS, Instruments
+from topology.worker.metrics import METRICS
 
 RULES = ROOT / "deploy" / "prometheus-alerts.yml"
 CONFIG = BreakerConfig(alert_ratio=0.05, stop_ratio=0.5, window_ms=60_000, min_records=1_000)
@@ -101,42 +99,6 @@ def test_a_reading_is_the_sum_of_the_window_but_for_its_oldest_step(
         old = [e for e in seen if e[0] > now - window_ms - 2 * step]
         assert sum(e[1] for e in young) <= reading.records <= sum(e[1] for e in old)
         assert sum(e[2] for e in young) <= reading.dead <= sum(e[2] for e in old)
-
-
-def gauge(instruments: Instruments, name: str) -> float | None:
-    return instruments.registry.get_sample_value(name, {"task": "0"})
-
-
-def test_the_watch_sets_gauges_names_what_is_too_much_and_takes_it_back() -> None:
-    settings = load_settings(
-        environ={
-            "MODPULSE_LIMITS__DEAD_LETTER_WINDOW": "1d",
-            "MODPULSE_LIMITS__DEAD_LETTER_MIN_RECORDS": "10",
-            "MODPULSE_LIMITS__DEAD_LETTER_STOP_RATIO": "0.3",
-        }
-    )
-    instruments = Instruments()
-    watch = DeadLetterWatch(settings.limits, instruments)
-    watch.opened("0", {})
-    watch.look(["0"])
-    assert (gauge(instruments, "modpulse_dead_letter_ratio"), gauge(instruments, "modpulse_dead_letter_alert")) == (
-        0,
-        0,
-    )
-    assert watch.exceeded("0", {"in": ledger(80, 20)}) is None
-    watch.look(["0"])
-    assert gauge(instruments, "modpulse_dead_letter_ratio") == 0.2
-    assert gauge(instruments, "modpulse_dead_letter_alert") == 1
-    assert watch.warnings() == ["warning: task 0: 20.0% of the last 100 records are dead letters"]
-    watch.exceeded("0", {"in": ledger(980, 20)})
-    watch.look(["0"])
-    assert gauge(instruments, "modpulse_dead_letter_alert") == 0
-    assert watch.warnings() == []
-    error = watch.exceeded("0", {"in": ledger(980, 1_020)})
-    assert "51.0% of the last 2,000 records are dead letters, more than limits.dead_letter_stop_ratio = 0.3." in str(
-        error
-    )
-    assert "\n" not in str(error)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
-"""Tasks without state that begin at a time: windows they did not see whole are not published, and history raises no alert."""
+"""The core of one partition: how it begins at a time or after a loss, what silence does, and what it says of how far it is."""
 
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -8,17 +7,11 @@ import pytest
 
 from pipeline.alerts.rules import load_rules
 from pipeline.config import Start
-from pipeline.outputs import Emitted
-from pipeline.system.core import SystemCore
 from schemas.partials import PartitionReport, decode_partial
-from schemas.state import POSITION_KEY, pack_position
-from tests.support.cores import NOW_MS, START_MS, Event, Run, batch_of, config_of
+from tests.support.cores import NOW_MS, START_MS, TOPIC, Event, Run, batch_of, config_of
 
 CONFIG = config_of((2, 6), 1_000, 2_000)
 RULES = load_rules('[[rule]]\nname="Errors"\nwindow="2s"\nexpression="error_rate > 0.5"\n', "rules.toml", ["2s", "6s"])
-SYSTEM_RULES = load_rules(
-    '[[rule]]\nname="Any"\nscope="system"\nwindow="2s"\nexpression="total_requests > 0"\n', "rules.toml", ["2s", "6s"]
-)
 BEGIN_MS = START_MS + 3_000
 EVENTS = [Event("m", START_MS + second * 1_000, success=False) for second in range(30)]
 
@@ -94,38 +87,6 @@ def test_a_state_has_the_last_word_over_a_start() -> None:
 
 
 @pytest.mark.parametrize("restart", [False, True])
-def test_the_system_task_begins_likewise(restart: bool) -> None:
-    start = Start(whole_from_ms=BEGIN_MS, alerts_from_ms=START_MS + 20_000, revision_base=1_000)
-    run = Run(CONFIG)
-    system = SystemCore(CONFIG, SYSTEM_RULES, start=start)
-    emitted: list[Emitted] = []
-    log: dict[bytes, bytes | None] = {}
-    offset = 0
-    for event in EVENTS:
-        run.apply([event])
-        run.cut(everything=True)
-        values: list[bytes | None] = [partial.value for partial in run.cuts[-1].partials]
-        system.apply(batch_of(values, [None] * len(values), first=offset), NOW_MS)
-        offset += len(values)
-        cut = system.cut(NOW_MS, everything=True)
-        emitted += cut.outbox.emitted
-        log |= {record.key: record.value for record in cut.state}
-        if restart:
-            log[POSITION_KEY] = pack_position(cut.position)
-            system = SystemCore(CONFIG, SYSTEM_RULES, start=replace(start, revision_base=7))
-            system.restore({key: value for key, value in log.items() if value is not None})
-    records = [e for e in emitted if e.role == "system_metrics"]
-    starts = [msgspec.json.decode(e.value)["window_start"] for e in records]
-    assert min(starts) == START_MS + 4_000
-    first: dict[bytes, int] = {}
-    for record in emitted:
-        first.setdefault(record.key, record.revision)
-    assert set(first.values()) == {1_001}
-    (alert,) = [msgspec.json.decode(e.value) for e in emitted if e.role == "module_alerts"]
-    assert alert["starts_at"] == START_MS + 18_000
-
-
-@pytest.mark.parametrize("restart", [False, True])
 def test_after_a_loss_of_state_nothing_is_said_of_windows_that_may_have_begun_before(restart: bool) -> None:
     """What was said of them before the loss had more events, and readers would take the newer record."""
     run = Run(CONFIG, RULES, start=Start(revision_base=1_000, after_loss=True))
@@ -148,20 +109,53 @@ def test_after_a_loss_of_state_nothing_is_said_of_windows_that_may_have_begun_be
     assert min(record.revision for record in run.metrics) == 1_001
 
 
-def test_after_a_loss_the_system_says_nothing_of_windows_whose_partials_came_before() -> None:
+def test_idle_time_moves_stream_time_to_the_wall_clock_at_most_never_back_and_not_before_the_first_event() -> None:
     run = Run(CONFIG)
-    system = SystemCore(CONFIG, start=Start(after_loss=True))
-    emitted: list[Emitted] = []
-    offset = 0
-    for number, event in enumerate(EVENTS):
-        run.apply([event])
-        run.cut(everything=True)
-        if number < 9:
-            continue  # these were read before the loss
-        values: list[bytes | None] = [partial.value for partial in run.cuts[-1].partials]
-        system.apply(batch_of(values, [None] * len(values), first=offset), NOW_MS)
-        offset += len(values)
-        emitted += system.cut(NOW_MS, everything=True).outbox.emitted
-    starts = [msgspec.json.decode(e.value)["window_start"] for e in emitted if e.role == "system_metrics"]
-    assert min(starts) >= START_MS + 9_000 + CONFIG.windows.grace_ms
-    assert max(starts) > START_MS + 20_000
+    run.core.idle_until(START_MS, NOW_MS)
+    assert (run.core.idle, run.core.stream_ms) == (True, None)
+    run.apply(EVENTS[:1])
+    moved = []
+    for to_ms, now_ms in ((500, 9_000), (100, 9_000), (9_000, 700)):
+        run.core.idle_until(START_MS + to_ms, START_MS + now_ms)
+        assert run.core.stream_ms is not None
+        moved.append(run.core.stream_ms - START_MS)
+    assert moved == [500, 500, 700]
+
+
+def test_an_event_ends_the_silence_and_a_record_that_is_none_does_not() -> None:
+    run = Run(CONFIG)
+    run.core.idle_until(START_MS, NOW_MS)
+    run.core.apply(batch_of([b"no event"], [b"m"]), NOW_MS)
+    idle = [run.core.idle]
+    run.core.apply(batch_of([EVENTS[0].value], [b"m"], first=1), NOW_MS)
+    assert [*idle, run.core.idle] == [True, False]
+    assert (run.core.ledgers[TOPIC].invalid, run.core.ledgers[TOPIC].applied) == (1, 1)
+
+
+def test_how_far_the_task_is_is_said_again_only_when_it_changed() -> None:
+    run = Run(CONFIG)
+    told = []
+    for step in ("nothing", "nothing", "event", "idle"):
+        if step == "event":
+            run.apply(EVENTS[:1])
+        elif step == "idle":
+            run.core.idle_until(0, NOW_MS)
+        run.cut()
+        reports = [decode_partial(partial.value, "test") for partial in run.cuts[-1].partials]
+        told.append([(r.stream_ms, r.idle) for r in reports if isinstance(r, PartitionReport)])
+    assert told == [[(None, False)], [], [(START_MS, False)], [(START_MS, True)]]
+
+
+def test_a_task_that_goes_as_far_as_another_closes_and_seals_what_is_closed_and_sealed_there() -> None:
+    run = Run(CONFIG)
+    run.apply(EVENTS[:4])
+    run.core.advance_to((START_MS + 3_500, START_MS + 4_000, START_MS + 2_000), NOW_MS)
+    run.cut()
+    assert [(r.window_start - START_MS, r.status) for r in run.metrics if r.window == "2s"] == [
+        (0, "final"),
+        (2_000, "final"),
+    ]
+    run.apply([Event("m", START_MS + 1_999), Event("m", START_MS + 2_000)])
+    assert (run.ledger.late, run.ledger.applied, run.core.stream_ms) == (1, 5, START_MS + 3_500)
+    run.core.advance_to((START_MS, START_MS, START_MS), NOW_MS)
+    assert run.core.stream_ms == START_MS + 3_500

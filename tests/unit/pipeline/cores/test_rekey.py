@@ -7,36 +7,11 @@ import pytest
 from pipeline.config import Limits, Start
 from pipeline.cores.module_core import ModuleCore
 from pipeline.cores.rekey import Misplaced, align, default_home, misplaced, rekey
-from schemas.partials import ModulesSeen, PartitionReport, SystemPartial, decode_partial
 from tests.property.test_restart import rules_of
 from tests.support.cores import NOW_MS, START_MS, Event, Run, batch_of, config_of, last_of_each
+from tests.support.grown import grown, mover
 
 CONFIG = config_of((1, 2), 1_000, 60_000)
-
-
-def grown(old: list[Run], partitions: int) -> list[Run]:
-    """The tasks after partitions were added; each old changelog goes on."""
-    align([run.core for run in old], NOW_MS)
-    for run in old:
-        run.cut(everything=True)
-    new = [Run(old[0].config, partition=number, partitions=partitions) for number in range(partitions)]
-    rekey([run.core for run in old], [run.core for run in new])
-    for run, former in zip(new, old, strict=False):
-        run.log, run.offset = former.log, former.offset
-    for run in new:
-        run.cut(everything=True)
-    return new
-
-
-def mover() -> str:
-    """A module that lives in partition 0 of 1 and in partition 1 of 2."""
-    return next(name for name in map("m{}".format, range(100)) if default_home(name, 2) == 1)
-
-
-def partials_of(run: Run) -> list[SystemPartial]:
-    """What the newest cut said to the system task about windows."""
-    told = [decode_partial(partial.value, "test") for partial in run.cuts[-1].partials]
-    return [record for record in told if isinstance(record, SystemPartial)]
 
 
 def test_a_module_that_sits_where_its_id_does_not_belong_is_reported_and_nothing_is_re_keyed() -> None:
@@ -79,20 +54,6 @@ def test_tasks_that_cannot_be_put_together_are_refused_with_what_is_wanted(chang
         rekey(old[::-1] if change == "order" else old, new)
 
 
-def test_the_partition_that_a_module_left_withdraws_its_windows_and_says_who_is_left() -> None:
-    run = Run(CONFIG)
-    run.apply([Event(mover(), START_MS, event_id="1")])
-    new = grown([run], 2)
-    assert [(p.partition, p.requests) for p in partials_of(new[0])] == [(0, 0), (0, 0)]
-    assert [(p.partition, p.requests) for p in partials_of(new[1])] == [(1, 1), (1, 1)]
-    told = [decode_partial(partial.value, "test") for run in new for partial in run.cuts[-1].partials]
-    seen = {record.partition: record.ids for record in told if isinstance(record, ModulesSeen)}
-    assert seen == {0: [], 1: [mover()]}
-    assert [r.partitions_expected for r in told if isinstance(r, PartitionReport)] == [2, 2]
-    kinds = {key.partition(b"|")[0] for key in new[0].log}
-    assert kinds == {b"modules", b"position"}, "what moved away has tombstones"
-
-
 @pytest.mark.parametrize("restart", [False, True])
 def test_an_event_id_is_known_in_the_partition_that_its_module_moved_to(restart: bool) -> None:
     run = Run(CONFIG)
@@ -125,18 +86,6 @@ def test_what_did_not_fit_moves_to_the_new_home_of_other() -> None:
     new[home].apply([Event("__other__", START_MS)])
     new[home].cut(everything=True)
     assert last_of_each(new[home].metrics)["__other__", "1s", START_MS].total_requests == 3
-
-
-def test_a_reading_after_the_move_is_newer_than_one_before_it_at_the_same_event_time() -> None:
-    """Offsets of two partitions cannot be compared."""
-    run = Run(CONFIG)
-    run.apply([Event("x", START_MS)] * 50)
-    run.apply([Event(mover(), START_MS, memory=1, cpu=1.0)])
-    new = grown([run], 2)
-    new[1].apply([Event(mover(), START_MS, memory=2, cpu=2.0)])
-    new[1].cut(everything=True)
-    record = last_of_each(new[1].metrics)[mover(), "1s", START_MS]
-    assert (record.memory_bytes, record.cpu_percent) == (2, 2.0)
 
 
 def feed(run: Run, module: str, *, forwarded: bool) -> None:
@@ -209,37 +158,6 @@ def test_a_silent_module_stays_silent_where_it_goes_and_a_regular_one_is_missed_
     assert new[1].core.modules.silent == 1
     new[1].apply([Event(mover(), START_MS + 9_000)])
     assert new[1].core.modules.silent == 0
-
-
-@pytest.mark.parametrize("restart", [False, True])
-def test_hundreds_of_modules_in_windows_of_every_width_find_their_homes(restart: bool) -> None:
-    """Windows that opened before the registry grew have fewer columns than those after."""
-    run = Run(CONFIG)
-    events = [
-        Event(f"m{n}", START_MS + n * 20, float(n), n % 7 > 0, f"{n}", memory=n if n % 2 else None) for n in range(300)
-    ]
-    for low in range(0, 300, 50):
-        run.apply(events[low : low + 50])
-    if restart:
-        run.cut()
-        run.restart()
-    new = grown([run], 3)
-    for task in new:
-        assert {default_home(module, 3) for module in task.core.modules.codes if module != "__other__"} == {
-            task.partition
-        }
-        if restart:
-            task.restart()
-    again = Event("m299", events[-1].time, 5.0, event_id="again", memory=7)
-    home = new[default_home("m299", 3)]
-    home.apply([events[-1], again])
-    home.cut(everything=True)
-    steady = Run(CONFIG)
-    steady.apply([*events, events[-1], again])
-    steady.cut(everything=True)
-    found = last_of_each([record for task in (run, *new) for record in task.metrics])
-    assert found == last_of_each(steady.metrics)
-    assert sum(task.core.modules.tracked for task in new) == 300
 
 
 def test_revisions_begin_above_the_highest_base_of_all_tasks_and_the_position_keeps_it() -> None:

@@ -1,6 +1,5 @@
-"""Scores, classes, reasons and hysteresis, row by row in plain Python."""
+"""Scores, classes and reasons, row by row in plain Python."""
 
-import itertools
 import math
 import random
 from dataclasses import replace
@@ -11,18 +10,14 @@ import pytest
 from pipeline.config import (
     SIGNALS,
     HealthConfig,
-    HealthOverride,
     HealthProfile,
     Signal,
     Threshold,
     default_thresholds,
 )
 from pipeline.health.figures import Figures
-from pipeline.health.hysteresis import step, streak_of
 from pipeline.health.profiles import Profiles
 from pipeline.health.score import LEVELS, Judgement, judge, reasons_of
-from tests.support.cores import NOW_MS, START_MS, Event, Run, config_of, finals_of, last_of_each
-from tests.support.model import Streak
 
 Row = dict[Signal, float]
 GOOD: Row = {"success_rate": 1.0, "p95": 5.0, "p99": 9.0, "cpu": 10.0, "memory": 1e6, "error_burst": 0.0}
@@ -201,115 +196,3 @@ def test_weights_are_scaled_to_a_hundred_points() -> None:
     assert judged(GOOD | {"p95": 1e9}, HealthProfile(equal))[1] == 83.33
     worst: Row = {"success_rate": 0.0, "p95": 1e9, "p99": 1e9, "cpu": 1e3, "memory": 1e15, "error_burst": 1.0}
     assert judged(worst, HealthProfile(equal))[:2] == (2, 0.0)
-
-
-def test_the_last_override_that_matches_is_the_profile_of_a_module() -> None:
-    strict, lax, other = (HealthProfile(min_requests=n, worsen_windows=n, improve_windows=n + 1) for n in (1, 2, 3))
-    config = HealthConfig(other, (HealthOverride("pay*", strict), HealthOverride("pay-[ab]?", lax)))
-    profiles = Profiles(config)
-    ids = ["__other__", "payments", "pay-b1", None, "Pay", "pay", "search"]
-    profiles.assign(ids, 64)
-    assert profiles.min_requests[:7].tolist() == [3, 1, 2, 3, 3, 1, 3]
-    assert profiles.worsen[:7].tolist() == [3, 1, 2, 3, 3, 1, 3]
-    assert profiles.improve[:7].tolist() == [4, 2, 3, 4, 4, 2, 4]
-    assert profiles.min_requests.shape == (64,)
-
-
-def play(raws: list[int], worsen: int, improve: int) -> list[int]:
-    """The classes in force while windows of these classes close."""
-    state, levels = np.zeros(1, np.int64), []
-    for raw in raws:
-        done = step(state, np.array([raw]), np.array([worsen]), np.array([improve]), 1)
-        state = done.states
-        levels.append(int(done.levels[0]))
-    return levels
-
-
-@pytest.mark.parametrize(("worsen", "improve"), list(itertools.product((1, 2, 3), (1, 2, 3))))
-def test_hysteresis_equals_a_plain_state_machine_on_every_sequence(worsen: int, improve: int) -> None:
-    profile = HealthProfile(worsen_windows=worsen, improve_windows=improve)
-    sequences = list(itertools.product(range(3), repeat=7))
-    states = np.zeros(len(sequences), np.int64)
-    plain = [Streak() for _ in sequences]
-    for position in range(7):
-        raw = np.array([sequence[position] for sequence in sequences])
-        start = 1_000 * (position + 1)
-        done = step(states, raw, np.full(raw.size, worsen), np.full(raw.size, improve), start)
-        states = done.states
-        plain = [streak.then(r, profile, start) for streak, r in zip(plain, raw.tolist(), strict=True)]
-        assert done.since.tolist() == [streak.since for streak in plain]
-        assert done.levels.tolist() == [streak.level for streak in plain]
-        assert streak_of(states).tolist() == [len(streak.against) for streak in plain]
-
-
-def test_hysteresis_in_examples() -> None:
-    assert play([1, 1, 1, 0, 0, 0], 1, 2) == [1, 1, 1, 1, 0, 0]
-    assert play([1, 0, 1, 1, 0], 2, 1) == [0, 0, 0, 1, 0]
-    assert play([1, 2, 2, 2], 2, 2) == [0, 1, 1, 2], "the streak settles on what all its windows agree on"
-    assert play([2, 1, 0, 1, 1], 1, 2) == [2, 2, 1, 1, 1]
-    assert play([2] * 100, 100, 1) == [0] * 99 + [2]
-
-
-def sick(time: int, module: str = "m") -> list[Event]:
-    """Enough failures for a critical window."""
-    return [Event(module, time + i, 1.0, success=False) for i in range(4)]
-
-
-def well(time: int, module: str = "m") -> list[Event]:
-    """Enough successes for a healthy window."""
-    return [Event(module, time + i) for i in range(4)]
-
-
-def test_a_provisional_record_has_the_health_that_the_final_one_will_have_if_nothing_more_comes() -> None:
-    rng = random.Random(1)
-    for _ in range(10):
-        profile = HealthProfile(
-            min_requests=2, worsen_windows=rng.choice((1, 2, 3)), improve_windows=rng.choice((1, 2))
-        )
-        run = Run(config_of((1, 2), 5_000, 0, profile=profile))
-        for second in range(12):
-            run.apply(rng.choice((sick, well))(START_MS + second * 1_000, rng.choice("mn")))
-            if rng.random() < 0.3:  # an earlier window changes under an open later one
-                run.apply(rng.choice((sick, well))(START_MS + max(0, second - 2) * 1_000 + 100, "m"))
-            run.cut(everything=True)
-        open_ones = last_of_each(run.metrics)
-        run.apply([Event("clock", START_MS + 60_000)])
-        run.cut(everything=True)
-        finals = finals_of(run.metrics)
-        for key, record in open_ones.items():
-            assert finals[key].health == record.health, key
-
-
-def test_an_override_decides_the_health_in_the_record_and_the_record_says_how_far_the_hysteresis_is() -> None:
-    patient = HealthProfile(min_requests=2, worsen_windows=3)
-    config = replace(
-        config_of((1,), 0, 0, profile=HealthProfile(min_requests=2)),
-        health=HealthConfig(HealthProfile(min_requests=2), (HealthOverride("slow-*", patient),)),
-    )
-    run = Run(config)
-    for second in range(4):
-        time = START_MS + second * 1_000
-        run.apply([*sick(time, "fast"), *sick(time, "slow-1")])
-    run.apply([Event("clock", START_MS + 4_000)])
-    run.cut(NOW_MS)
-    found = {(key[0], (key[2] - START_MS) // 1_000): record.health for key, record in finals_of(run.metrics).items()}
-    assert [found["fast", second].status for second in range(4)] == ["critical"] * 4
-    assert [found["slow-1", second].status for second in range(4)] == ["healthy", "healthy", "critical", "critical"]
-    assert found["slow-1", 1].reasons[-1] == "this window alone is critical; 2 of the 3 windows a change takes"
-    assert [health.score for health in found.values()] == [50.0] * 8
-
-
-def test_the_error_burst_of_a_larger_window_is_the_worst_pane_with_enough_requests() -> None:
-    profile = HealthProfile(min_requests=3)
-    run = Run(config_of((1, 4), 0, 0, profile=profile))
-    start = START_MS
-    run.apply([Event("m", start + i, success=i > 0) for i in range(100)])
-    run.apply([Event("m", start + 1_000 + i, success=i > 0) for i in range(3)])  # 1 of 3: the burst
-    run.apply([Event("m", start + 2_000 + i, success=False) for i in range(2)])  # too few to count
-    run.apply([Event("m", start + 3_000 + i) for i in range(100)])
-    run.apply([Event("m", start + 60_000)])
-    run.cut()
-    reasons = finals_of(run.metrics)["m", "4s", start].health.reasons
-    assert [reason for reason in reasons if "error_burst" in reason] == [
-        "error_burst 0.333333 is above 0.25 (degraded, -3.33 points)"
-    ]

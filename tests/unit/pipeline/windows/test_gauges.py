@@ -12,10 +12,14 @@ import pytest
 from pipeline.config import CoreConfig
 from pipeline.cores.module_core import ModuleCore
 from pipeline.system.core import SystemCore
+from pipeline.windows import layout as at
+from pipeline.windows.gauges import cpu_figures, gauge_figures
 from pipeline.windows.rows import INT_ROWS
+from pipeline.windows.sums import Sums, empty_gauge
 from schemas.metrics import AggregatedMetrics, ModuleMetrics
 from schemas.state import POSITION_KEY, SumsChunk, pack, unpack
 from tests.support.cores import NOW_MS, START_MS, Event, Run, batch_of, config_of, last_of_each
+from tests.support.folded import sums_of
 
 CONFIG = config_of((1,), 0, 60_000)
 LARGE = 1e308
@@ -94,3 +98,47 @@ def test_a_record_shows_plain_json_numbers_at_the_extremes() -> None:
     run = spoken("m", LARGE)
     text = json.loads(run.emitted[-1].value)
     assert text["cpu_percent"] == LARGE
+
+
+@pytest.mark.parametrize(
+    ("total", "readings"),
+    [
+        (0, 1),
+        (1, 3),
+        (2**52 - 1, 7),
+        (2**52, 1),
+        (2**53 - 1, 2),
+        (2**53 + 1, 1),
+        (2**53 + 1, 3),
+        (2**64 + 1, 3),
+        (2**90 + 5, 11),
+    ],
+)
+def test_the_mean_of_a_gauge_is_correctly_rounded_whatever_the_total(total: int, readings: int) -> None:
+    rows = empty_gauge(2)
+    rows[at.AT], rows[at.READINGS, 0] = 0, readings
+    rows[at.TOTAL :, 0] = [total >> 64, total >> 32 & 0xFFFFFFFF, total & 0xFFFFFFFF]
+    assert gauge_figures(rows, np.array([0])).mean == [float(Fraction(total, readings))]
+
+
+def test_a_gauge_that_a_module_never_sent_has_no_figures_also_where_another_one_sent_it() -> None:
+    sums, codes = sums_of([Event("b", 0, memory=0, cpu=0.0), Event("a", 0)]), np.array([1, 0])
+    for figures in (gauge_figures(sums.gauges[at.MEMORY], codes), cpu_figures(sums, codes)):
+        assert (figures.last, figures.mean, figures.largest) == ([0, None], [0.0, None], [0, None])
+    for figures in (gauge_figures(None, codes), cpu_figures(Sums(2), codes)):
+        assert (figures.last, figures.mean, figures.largest) == ([None, None],) * 3
+
+
+def test_readings_that_were_never_counted_leave_a_gauge_its_last_one_and_the_cpu_its_mean_too() -> None:
+    """A state of version 1 knew the last reading only; later readings do not make the rest known."""
+    old, codes = sums_of([Event("a", 0, memory=5, cpu=5.0)]), np.array([0])
+    rows, floats = old.gauge(at.MEMORY), old.cpu()[1]
+    rows[at.READINGS, 0] = at.UNKNOWN_READINGS
+    floats[[at.CPU_LEAST, at.CPU_LARGEST], 0] = np.nan
+    later = sums_of([Event("a", 1, memory=7, cpu=7.0)] * 3, first=1)
+    later.merge([old])
+    later.carry()
+    memory, cpu = gauge_figures(later.gauges[at.MEMORY], codes), cpu_figures(later, codes)
+    assert (memory.last, memory.mean, memory.largest) == ([7], [None], [None])
+    assert (cpu.last, cpu.mean, cpu.largest) == ([7.0], [6.5], [None])
+    assert at.UNKNOWN_READINGS * 2**15 > -(2**63), "so many windows of unknown readings may be merged"

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from schemas import export
 from schemas.errors import ConfigError
-from topology.traffic.bad_events import BAD_KINDS
 from topology.traffic.events import ErrorBurst, LatencyShift, Traffic, TrafficPlan, events, module_names
 
 START_MS = 1_780_315_200_000
@@ -79,17 +78,6 @@ def test_good_events_keep_the_contract_and_carry_their_module_as_key() -> None:
         assert event["module_id"].encode() == record.key
         assert event["module_id"] in names
         assert 0 <= event["cpu_percent"] <= 100
-
-
-def test_every_kind_of_bad_record_appears_and_is_what_it_says() -> None:
-    records = {r.kind.removeprefix("bad/"): r.value for r in take(TrafficPlan(bad=0.5), 5_000) if r.kind[:3] == "bad"}
-    kinds = {kind.name: kind for kind in BAD_KINDS}
-    assert records.keys() == kinds.keys()
-    assert all(b"\n" not in value for value in records.values())
-    for name, value in records.items():
-        problem = export.validate("module-log-events", value) or ""
-        beyond_the_type = name in {"control_in_id", "time_without_zone", "year_2100"}
-        assert beyond_the_type or problem.startswith(kinds[name].reason), name
 
 
 def test_a_burst_and_a_shift_hit_their_modules_for_their_time_only() -> None:

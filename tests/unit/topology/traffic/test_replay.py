@@ -1,11 +1,8 @@
-"""Replay: the same cuts however the lines come in batches, everything closed by a drain, and publish's partitions."""
+"""Replay: the same cuts however the lines come in batches, and everything closed by a drain."""
 
-import gzip
 import json
 from itertools import islice
-from pathlib import Path
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,13 +10,10 @@ from pipeline.alerts.rules import load_rules
 from pipeline.config import CoreConfig, WindowConfig
 from pipeline.ingest.packed import each_forwarded
 from pipeline.outputs import Emitted, Partial, Rejected, total_ledger
-from schemas.errors import ConfigError
 from schemas.state import Ledger
 from tests.support.poison import POISON
 from tests.truth import partition_of as true_partition_of
-from topology.producer.event_key import key_of, partition_for
 from topology.traffic.events import ErrorBurst, TrafficPlan, events
-from topology.traffic.json_lines import read_lines
 from topology.traffic.replay import Step, replay
 
 START_MS = 1_700_000_000_000
@@ -141,39 +135,3 @@ def test_an_event_that_publish_could_not_key_is_forwarded_to_the_partition_of_it
     assert (ledger.consumed, ledger.forwarded, ledger.applied) == (2, 1, 1)
     home = true_partition_of("checkout", 4)
     assert {step.partition for step in steps if step.cut.outbox.emitted} == {home}
-
-
-@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), st.integers(1, 64))
-def test_a_line_goes_where_kafkas_default_partitioner_sends_its_module(module_id: str, partitions: int) -> None:
-    key = key_of(json.dumps({"x": [1], "module_id": module_id}).encode())
-    assert key == module_id.encode()
-    assert partition_for(key, partitions) == true_partition_of(module_id, partitions)
-
-
-NAMELESS = (
-    *(b"", b"[]", b"{}", b"null", b'"a"', b"[" * 50_000, b'{"module_id":"a"'),
-    *(b'{"module_id":5}', b'{"module_id":""}', b'{"module_id":"\xff"}', b'{"module_id":"\\ud800"}'),
-    b'{"data":{"module_id":"a"}}',
-)
-
-
-@pytest.mark.parametrize("line", NAMELESS)
-def test_a_line_that_names_no_module_has_no_key_and_goes_to_partition_0(line: bytes) -> None:
-    assert key_of(line) is None
-    assert partition_for(None, 7) == 0
-
-
-def test_lines_are_read_plain_or_packed_without_blank_ones_and_otherwise_untouched(tmp_path: Path) -> None:
-    text = b'{"a": 1} \r\n\n  \n\xff\x0b{"b"\x85: 2}\r{"c"}\nlast'
-    want = [b'{"a": 1} ', b'\xff\x0b{"b"\x85: 2}\r{"c"}', b"last"]
-    (tmp_path / "plain").write_bytes(text)
-    (tmp_path / "packed").write_bytes(gzip.compress(text))
-    assert list(read_lines(tmp_path / "plain")) == want
-    assert list(read_lines(tmp_path / "packed")) == want
-
-
-def test_a_file_that_cannot_be_read_to_its_end_is_a_usage_error(tmp_path: Path) -> None:
-    (tmp_path / "cut.gz").write_bytes(gzip.compress(b"{}\n" * 1_000)[:-12])
-    for name in ("absent", "cut.gz", "."):
-        with pytest.raises(ConfigError, match="cannot read"):
-            list(read_lines(tmp_path / name))

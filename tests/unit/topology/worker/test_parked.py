@@ -1,17 +1,12 @@
-"""Parked tasks, what an operator accepts, and readiness; on simulated time."""
-
-from types import SimpleNamespace
-from typing import Any
+"""Parked tasks: when they are tried again, and what is said of them; on simulated time."""
 
 import pytest
+from structlog.testing import capture_logs
 
 from pipeline.config import CoreConfig
 from pipeline.cores.module_core import ModuleCore
-from schemas.errors import BrokerUnavailable, ConfigError, RecordRefused, StateLost
-from topology.consumer.coordinator import GroupHealth
-from topology.runtime.acceptance import Acceptance, Tasks, parse_tasks, without_acceptance
+from schemas.errors import BrokerUnavailable, RecordRefused, StateLost
 from topology.worker.parked import RETRY_S, RETRY_SOON_S, ParkedTasks
-from topology.worker.readiness import OVERDUE_S, UNHEARD_S, not_ready
 from topology.worker.task import TaskSpec
 
 
@@ -67,50 +62,37 @@ def test_the_gauge_follows_and_a_task_that_is_not_ours_any_more_is_forgotten(
     assert len(parked) == 0
 
 
-def test_options_name_tasks_and_are_dropped_from_the_command_line_afterwards() -> None:
-    assert "3" in parse_tasks("--accept-state-loss", "3, system")
-    assert "2" not in parse_tasks("--accept-state-loss", "3,system")
-    assert "2" in parse_tasks("--accept-state-loss", "all")
-    assert "2" not in parse_tasks("--accept-state-loss", None)
-    for text in ("", "x", "3,,4", "-1"):
-        with pytest.raises(ConfigError, match="--accept-state-loss"):
-            parse_tasks("--accept-state-loss", text)
-    kept = ["modpulse", "--set", "a=b", "run", "--strict"]
-    assert without_acceptance([*kept, "--accept-state-loss", "3"]) == kept
-    assert without_acceptance([*kept[:4], "--accept-input-reset=all", *kept[4:]]) == kept
-    assert Acceptance().state_loss == Tasks()
+def test_a_task_that_cannot_be_opened_again_stands_still_since_the_first_time_and_waits_anew(
+    parked: ParkedTasks, time: Time
+) -> None:
+    parked.park(spec("1"), BrokerUnavailable("away"))
+    time.now_s += 90
+    with capture_logs() as lines:
+        parked.park(spec("1"), StateLost("cut"))
+    assert [(line["error"], line["stands_still_seconds"], line["tried_again"]) for line in lines] == [
+        ("cut", 90, f"in {RETRY_S:.0f} s")
+    ]
+    time.now_s += RETRY_SOON_S
+    assert parked.due() == []
+    parked.release("1")
+    parked.park(spec("1"), StateLost("cut"))
+    with capture_logs() as lines:
+        parked.remind()
+    assert [line["stands_still_seconds"] for line in lines] == [0], "it was at work in between"
 
 
-def assignment_of(**changes: Any) -> Any:
-    nobody = ParkedTasks(lambda name, stands_still: None)
-    values = {"joined": True, "opening": False, "parked": nobody, "tasks": {"1": SimpleNamespace(overdue_s=0.0)}}
-    return SimpleNamespace(**values | changes)
-
-
-HEALTHY = GroupHealth(joined=True, heard_s=1.0, error=None)
-
-
-def test_a_worker_is_ready_only_while_everything_it_needs_is_there() -> None:
-    assert not_ready(assignment_of(), HEALTHY, 1.0) is None
-    assert not_ready(assignment_of(tasks={}), HEALTHY, 1.0) is None, "a standby without a task is ready"
-    stuck = assignment_of(tasks={"1": SimpleNamespace(overdue_s=OVERDUE_S + 1)})
-    for assignment, group, unheard_s, why in (
-        (assignment_of(), HEALTHY, UNHEARD_S + 1, "has not answered for 9 s"),
-        (assignment_of(joined=False), HEALTHY, 1.0, "waiting for the broker or the group"),
-        (
-            assignment_of(),
-            GroupHealth(joined=False, heard_s=1.0, error=None),
-            1.0,
-            "waiting for the broker or the group",
-        ),
-        (assignment_of(opening=True), HEALTHY, 1.0, "restoring"),
-        (stuck, HEALTHY, 1.0, "task 1 could not write for 9 s"),
-        (assignment_of(), GroupHealth(True, 1.0, ValueError("no ACL")), 1.0, "no ACL"),
-    ):
-        assert why in (not_ready(assignment, group, unheard_s) or "")
-
-
-def test_a_worker_whose_every_task_stands_still_is_not_ready(parked: ParkedTasks) -> None:
-    parked.park(spec("1"), StateLost("task 1: cut"))
-    assert not_ready(assignment_of(parked=parked), HEALTHY, 1.0) is None
-    assert "task 1: cut" in (not_ready(assignment_of(parked=parked, tasks={}), HEALTHY, 1.0) or "")
+def test_an_error_of_the_client_passes_by_itself_and_one_without_a_text_is_named(
+    parked: ParkedTasks, time: Time
+) -> None:
+    with capture_logs() as lines:
+        parked.park(spec("1"), KeyError())
+        parked.park(spec("2"), RecordRefused("too large"), for_good=True)
+    assert [(line["error"], line["tried_again"]) for line in lines] == [
+        ("KeyError()", f"in {RETRY_SOON_S:.0f} s"),
+        ("too large", "on SIGHUP or at the next start"),
+    ]
+    time.now_s += RETRY_SOON_S
+    assert [one.name for one in parked.due()] == ["1"]
+    assert "2" in parked
+    assert str(parked.error_of("2")) == "too large"
+    assert parked.error_of("3") is None
