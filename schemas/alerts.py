@@ -1,4 +1,4 @@
-"""Alerts as published on `module-alerts` (contract section 5)."""
+"""Alerts as published on `module-alerts` (contract section 5). The rules they come of are in pipeline/alerts/rules.py."""
 
 from typing import Annotated, Literal
 

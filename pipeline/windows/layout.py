@@ -1,4 +1,4 @@
-"""Where each figure of a (module, window) stands in a block's arrays, and by which number the changelog knows it.
+"""Where each figure of a (module, window) stands in a block's arrays. `rows` has the numbers by which the changelog knows them.
 
 Every array has one row per figure and one column per module code, so that a batch is added to all modules at once and a block is
 written to the changelog with a few `tobytes()`. The rows of a gauge are made when a module of the window first sends it: a window

@@ -43,7 +43,7 @@ WHOLE_BATCH = "stands for a whole batch, which was refused as one"
 # A transaction: readers of the input wait for its end, so it is short, and its batches are kept in memory.
 CHUNK_LETTERS = 500
 CHUNK_BYTES = 4 << 20
-# Below the 1 MiB a batch of the input topic may have (topology/kafka/topics.py).
+# Below the 1 MiB a batch of the input topic may have (topology/kafka/wanted_topics.py).
 BATCH_BYTES = 500_000
 # A killed run leaves a transaction open, and every reader of the input waits behind it for as long as this.
 TRANSACTION_TIMEOUT_MS = 15_000

@@ -12,7 +12,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from schemas.errors import BrokerUnavailable
 from topology.kafka.broker_protocol import ClusterState, TopicState, describe_topics
 from topology.kafka.client import admin_client
-from topology.kafka.topics import TopicSpec, desired_topics
+from topology.kafka.wanted_topics import TopicSpec, desired_topics
 from topology.settings import Settings
 
 TopicStatus = Literal["created", "missing", "exists", "differs", "failed"]

@@ -17,7 +17,7 @@ from topology.kafka.existing_topics import require_topics
 from topology.producer.event_key import partition_for
 from topology.settings import Settings
 
-# Below the 1 MiB a batch of the input topic may have (topology/kafka/topics.py), whatever compression makes of it.
+# Below the 1 MiB a batch of the input topic may have (topology/kafka/wanted_topics.py), whatever compression makes of it.
 BATCH_BYTES = 500_000
 # aiokafka compresses lz4 at level 9, which takes ten times as long as this: longer than everything else a sender does.
 COMPRESSION = "snappy"

@@ -34,7 +34,7 @@ from topology.worker.flush_pace import FlushPace
 from topology.worker.metrics import Instruments
 from topology.worker.parked import ParkedTasks
 from topology.worker.task import Task, TaskSpec
-from topology.worker.topics import TopicSnapshot, look_at_topics, refuse_other_count
+from topology.worker.topic_snapshot import TopicSnapshot, look_at_topics, refuse_other_count
 
 log = structlog.get_logger()
 

@@ -22,7 +22,7 @@ from topology.worker.assignment import SYSTEM, Assignment
 from topology.worker.metrics import Instruments
 from topology.worker.repartition_trim import RepartitionTrim
 from topology.worker.task import Task
-from topology.worker.topics import TopicSnapshot, look_at_topics, refuse_other_count
+from topology.worker.topic_snapshot import TopicSnapshot, look_at_topics, refuse_other_count
 
 log = structlog.get_logger()
 

@@ -105,8 +105,10 @@ class Striker:
                 self._step_clock(step)
             elif step.fault in ("black-hole", "latency", "throttle"):
                 self._strike_proxy(step, struck)
-            else:
+            elif step.fault in ("broker-kill", "broker-stop", "broker-down", "disk-full"):
                 self._strike_broker(step)
+            else:
+                raise AssertionError(f"nobody knows how to strike {step.fault}")
         struck.over = time.monotonic()
         return struck
 

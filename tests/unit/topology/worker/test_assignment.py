@@ -18,7 +18,7 @@ from tests.support.assignment_stage import FORWARDED, PARTIALS, SOURCE, Stage, s
 from topology.records.piece import Piece
 from topology.records.record_objects import RecordObjects
 from topology.runtime.acceptance import Acceptance, Tasks
-from topology.worker.topics import TopicSnapshot
+from topology.worker.topic_snapshot import TopicSnapshot
 
 LOST = StateLost("task 0: cut")
 NOTHING = Piece(0, 0, RecordObjects([], 0, 0))

@@ -12,7 +12,7 @@ from topology.records.piece import Piece
 from topology.records.record_objects import RecordObjects
 from topology.worker import assignment as module_under_test
 from topology.worker.assignment import REWOUND_ANSWERS
-from topology.worker.topics import TopicSnapshot
+from topology.worker.topic_snapshot import TopicSnapshot
 
 INPUT = TP(SOURCE, 0)
 NOTHING = Piece(0, 0, RecordObjects([], 0, 0))

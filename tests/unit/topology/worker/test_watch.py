@@ -20,7 +20,7 @@ from topology.settings import Settings
 from topology.worker import watch as module_under_test
 from topology.worker.metrics import Instruments
 from topology.worker.task import Task
-from topology.worker.topics import TopicSnapshot
+from topology.worker.topic_snapshot import TopicSnapshot
 from topology.worker.watch import Watch
 
 PARTITIONS = 4

@@ -2,7 +2,7 @@
 
 import pytest
 
-from topology.kafka.topics import TopicSpec, desired_topics
+from topology.kafka.wanted_topics import TopicSpec, desired_topics
 from topology.settings import Settings, load_settings
 
 CONTRACT = {

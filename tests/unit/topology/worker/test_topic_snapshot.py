@@ -11,7 +11,7 @@ import pytest
 from schemas.errors import ConfigError, PartitionsChanged
 from topology.settings import Settings
 from topology.worker import topics
-from topology.worker.topics import TopicSnapshot, look_at_topics, refuse_other_count
+from topology.worker.topic_snapshot import TopicSnapshot, look_at_topics, refuse_other_count
 
 SETTINGS = Settings()
 INPUT = SETTINGS.topics.module_log_events
