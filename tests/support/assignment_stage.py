@@ -16,7 +16,7 @@ from topology.worker import assignment as worker_assignment
 from topology.worker.assignment import Assignment
 from topology.worker.metrics import Instruments
 from topology.worker.task import TaskSpec
-from topology.worker.topics import TopicSnapshot
+from topology.worker.topic_snapshot import TopicSnapshot
 
 SETTINGS = load_settings(
     environ={"MODPULSE_LIMITS__DEAD_LETTER_STOP_RATIO": "0.5", "MODPULSE_LIMITS__DEAD_LETTER_MIN_RECORDS": "10"}

@@ -25,10 +25,10 @@ class StoredLog:
     begin: int = 0
 
     def fetched(self, position: int) -> Span:
-        """The first batch that reaches beyond a position; the last one comes with the markers behind it."""
+        """The first batch that reaches beyond a position, with the markers behind it."""
         batches: list[Batch] = [WireBatches(data).next_batch() for data in self.stored]
         left = [batch for batch in batches if batch.next_offset > position]
-        end = left[0].next_offset if len(left) > 1 else self.end
+        end = left[1].base_offset if len(left) > 1 else self.end
         return Span(position, end, left[:1])
 
 

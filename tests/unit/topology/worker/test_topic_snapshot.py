@@ -10,7 +10,7 @@ import pytest
 
 from schemas.errors import ConfigError, PartitionsChanged
 from topology.settings import Settings
-from topology.worker import topics
+from topology.worker import topic_snapshot
 from topology.worker.topic_snapshot import TopicSnapshot, look_at_topics, refuse_other_count
 
 SETTINGS = Settings()
@@ -30,8 +30,8 @@ def look(monkeypatch: pytest.MonkeyPatch, **partitions: int) -> TopicSnapshot:
         found = {name: SimpleNamespace(partitions=partitions.get(name, 6), topic_id=f"id of {name}") for name in names}
         return SimpleNamespace(topics=found)
 
-    monkeypatch.setattr(topics, "admin_client", nobody)
-    monkeypatch.setattr(topics, "describe_topics", described)
+    monkeypatch.setattr(topic_snapshot, "admin_client", nobody)
+    monkeypatch.setattr(topic_snapshot, "describe_topics", described)
     return asyncio.run(look_at_topics(SETTINGS))
 
 
