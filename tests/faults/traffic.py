@@ -15,8 +15,9 @@ import numpy as np
 import orjson
 from confluent_kafka import KafkaException, Producer
 
-from tests.support import raw_client, wire
-from tests.support.poison import PoisonKind, poison_kinds
+from tests.support import raw_client
+from tests.support.records import wire
+from tests.support.records.poison import PoisonKind, poison_kinds
 from tests.truth import partition_of
 
 TICK_S = 0.01

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from pipeline.config import CoreConfig, HealthConfig, HealthProfile, Limits, Threshold, default_thresholds
 from tests.property.test_restart import rules_of
-from tests.support.cores import NOW_MS, START_MS, Event, Run, config_of, fixed, split
-from tests.support.model import check_run
-from tests.support.streams import cut_places, streams
-from tests.support.window_model import WindowModel
+from tests.support.core.cores import NOW_MS, START_MS, Event, Run, config_of, fixed, split
+from tests.support.core.model import check_run
+from tests.support.core.streams import cut_places, streams
+from tests.support.core.window_model import WindowModel
 
 pytestmark = pytest.mark.usefixtures("both_ways")
 

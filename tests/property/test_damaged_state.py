@@ -17,7 +17,7 @@ from schemas.errors import StateIncompatible
 from schemas.partials import PartitionReport, encode_partial
 from schemas.state import POSITION_KEY, pack_position
 from tests.property.test_restart import rules_of
-from tests.support.cores import NOW_MS, START_MS, Event, Run, batch_of, config_of, fixed
+from tests.support.core.cores import NOW_MS, START_MS, Event, Run, batch_of, config_of, fixed
 from tests.support.paths import DATA
 
 State = dict[bytes, bytes]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pipeline.config import CoreConfig, HealthProfile, Limits
 from pipeline.ingest.packed import each_forwarded
 from pipeline.outputs import Cut
-from tests.support.cores import NOW_MS, START_MS, Event, Run, batch_of, config_of, fixed, last_of_each
+from tests.support.core.cores import NOW_MS, START_MS, Event, Run, batch_of, config_of, fixed, last_of_each
 
 pytestmark = pytest.mark.usefixtures("both_ways")
 

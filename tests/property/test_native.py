@@ -22,9 +22,9 @@ from pipeline.ingest.plain import PlainScanner
 from pipeline.native import HAS_ID, KEY_DIFFERS, PLAIN, SUCCESS, Native, PlainEvents
 from schemas.errors import PoisonRecord
 from schemas.events import ModuleLogEvent
-from tests.support.cores import NOW_MS, Event, Run, batch_of, fixed, split
-from tests.support.poison import AT_MS, GOOD_ODDITIES, POISON, GoodOddity, PoisonKind, raw
-from tests.support.streams import configs, cut_places, streams
+from tests.support.core.cores import NOW_MS, Event, Run, batch_of, fixed, split
+from tests.support.core.streams import configs, cut_places, streams
+from tests.support.records.poison import AT_MS, GOOD_ODDITIES, POISON, GoodOddity, PoisonKind, raw
 
 _decode = msgspec.json.Decoder(ModuleLogEvent).decode
 KEYS = (

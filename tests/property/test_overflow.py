@@ -19,8 +19,8 @@ from pipeline.ingest.packed import each_forwarded, pack, pack_one, unpack
 from pipeline.native import FRAME_BYTES, Native
 from pipeline.outputs import Forwarded, Header, PackedRecords, RawName
 from pipeline.record_wire import PlacedHeaders, header_bytes
-from tests.support.cores import NOW_MS, START_MS, Event, Run, batch_of, fixed, split
-from tests.support.streams import configs, cut_places, streams
+from tests.support.core.cores import NOW_MS, START_MS, Event, Run, batch_of, fixed, split
+from tests.support.core.streams import configs, cut_places, streams
 from topology.records.packed_batches import frame_in_python
 
 pytestmark = pytest.mark.usefixtures("native")

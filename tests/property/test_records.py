@@ -24,10 +24,10 @@ from pipeline.ingest.plain import PlainScanner
 from pipeline.outputs import Header, PackedRecords, Rejected, name_bytes
 from pipeline.partitioner import partition_of
 from schemas.state import Ledger
-from tests.support.cores import NOW_MS, TOPIC, Run, fixed
-from tests.support.hostile_records import BATCH_BYTES, FIRST, RECORD_BYTES, Log, Stored, random_log
-from tests.support.parsed_records import recs_of
-from tests.support.wire import Rec
+from tests.support.core.cores import NOW_MS, TOPIC, Run, fixed
+from tests.support.records.hostile_records import BATCH_BYTES, FIRST, RECORD_BYTES, Log, Stored, random_log
+from tests.support.records.parsed_records import recs_of
+from tests.support.records.wire import Rec
 from topology.consumer.fetch import _SpanRecords
 from topology.producer.addressed import Addresses
 from topology.producer.letters import letter

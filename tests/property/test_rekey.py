@@ -18,7 +18,7 @@ from pipeline.outputs import Partial, total_ledger
 from pipeline.system.core import SystemCore
 from schemas.metrics import AggregatedMetrics, Health, ModuleMetrics
 from tests.property.test_restart import rules_of
-from tests.support.cores import (
+from tests.support.core.cores import (
     NOW_MS,
     Event,
     Key,
@@ -31,9 +31,9 @@ from tests.support.cores import (
     last_of_each,
     split,
 )
-from tests.support.model import check_run
-from tests.support.streams import configs, cut_places, streams
-from tests.support.window_model import WindowModel
+from tests.support.core.model import check_run
+from tests.support.core.streams import configs, cut_places, streams
+from tests.support.core.window_model import WindowModel
 
 pytestmark = pytest.mark.usefixtures("both_ways")
 

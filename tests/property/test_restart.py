@@ -13,8 +13,8 @@ from pipeline.config import CoreConfig, Limits
 from pipeline.cores.module_core import ModuleCore
 from schemas.errors import StateIncompatible
 from schemas.state import POSITION_KEY, pack_position, unpack_position
-from tests.support.cores import NOW_MS, START_MS, Event, Run, config_of, finals_of, fixed, last_of_each, split
-from tests.support.streams import configs, cut_places, streams
+from tests.support.core.cores import NOW_MS, START_MS, Event, Run, config_of, finals_of, fixed, last_of_each, split
+from tests.support.core.streams import configs, cut_places, streams
 
 pytestmark = pytest.mark.usefixtures("both_ways")
 

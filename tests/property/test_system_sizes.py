@@ -13,8 +13,8 @@ from pipeline.cores.rekey import default_home
 from pipeline.system.core import SystemCore
 from schemas.metrics import AggregatedMetrics
 from schemas.state import POSITION_KEY, pack_position
-from tests.support.cores import NOW_MS, Event, Run, batch_of, config_of, fixed
-from tests.support.streams import streams
+from tests.support.core.cores import NOW_MS, Event, Run, batch_of, config_of, fixed
+from tests.support.core.streams import streams
 
 SIZES = [(1,), (1, 2, 6), (2, 6), (2, 4, 12), (3, 12), (1, 12), (4, 12)]
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pipeline.config import CoreConfig, HealthProfile, Threshold, default_thresholds
 from schemas.metrics import ModuleMetrics
-from tests.support.cores import (
+from tests.support.core.cores import (
     NOW_MS,
     START_MS,
     Event,
@@ -21,9 +21,9 @@ from tests.support.cores import (
     last_of_each,
     split,
 )
-from tests.support.model import check_run
-from tests.support.streams import configs, cut_places, streams
-from tests.support.window_model import WindowModel
+from tests.support.core.model import check_run
+from tests.support.core.streams import configs, cut_places, streams
+from tests.support.core.window_model import WindowModel
 
 pytestmark = pytest.mark.usefixtures("both_ways")
 

@@ -14,7 +14,7 @@ from typing import TypeVar
 from pipeline.config import CoreConfig
 from pipeline.outputs import Cut, total_ledger
 from schemas.state import Ledger
-from tests.support.cores import Run, batch_of
+from tests.support.core.cores import Run, batch_of
 from tests.truth import partition_of
 from topology.traffic.replay import replay
 

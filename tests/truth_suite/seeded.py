@@ -1,4 +1,4 @@
-"""Streams and configurations like those of tests/support/streams.py, but from seeds.
+"""Streams and configurations like those of tests/support/core/streams.py, but from seeds.
 
 What Hypothesis generates also depends on the modules that happen to be imported, even when it is told to be deterministic; the
 figures of this suite must be the same whichever tests run beside it.
@@ -7,8 +7,8 @@ figures of this suite must be the same whichever tests run beside it.
 import random
 
 from pipeline.config import CoreConfig, HealthProfile
-from tests.support import streams as likely
-from tests.support.cores import START_MS, Event, config_of
+from tests.support.core import streams as likely
+from tests.support.core.cores import START_MS, Event, config_of
 
 SIZES_S = ((1, 2, 6), (2, 4, 6, 12), (1,), (1, 3, 4, 12, 60))
 MOST_EVENTS = 90

@@ -15,7 +15,7 @@ from pipeline.cores import module_restore
 from pipeline.cores.applier import Applier
 from pipeline.cores.module_parts import ModuleParts
 from pipeline.windows.stream_time import StreamTime
-from tests.support.cores import NOW_MS
+from tests.support.core.cores import NOW_MS
 from tests.truth_suite import real_spans, seeded
 from tests.truth_suite.crew import Crew, Keyed, Outcome, replayed
 from tests.truth_suite.figures import Figures

@@ -20,7 +20,7 @@ from pipeline.cores.applier import Applier
 from pipeline.cores.closer import Closer
 from pipeline.windows.stream_time import StreamTime
 from schemas.metrics import ModuleMetrics
-from tests.support.cores import Event, Run, split
+from tests.support.core.cores import Event, Run, split
 from tests.truth_suite.disorder import KINDS, Stream, streams
 from tests.truth_suite.figures import Figures
 from tests.truth_suite.kafka_streams_oracle import POM, Answer, Final, OracleUnavailableError, ask

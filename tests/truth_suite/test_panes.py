@@ -1,7 +1,7 @@
 """A larger window says what its base panes say together: counts, minimum, maximum, and the sketch bin by bin.
 
-The published sketches are read by a decoder written from docs/sketch-format.md (`sketch_of` in tests/support/model.py); merging
-them is adding their counts, as that page tells a consumer to do.
+The published sketches are read by a decoder written from docs/sketch-format.md (`sketch_of` in
+tests/support/core/model.py); merging them is adding their counts, as that page tells a consumer to do.
 """
 
 import json
@@ -16,8 +16,8 @@ import pytest
 
 from pipeline.config import CoreConfig
 from tests import truth
-from tests.support.cores import Run, split
-from tests.support.model import sketch_of
+from tests.support.core.cores import Run, split
+from tests.support.core.model import sketch_of
 from tests.support.paths import ROOT
 from tests.truth_suite import seeded
 from tests.truth_suite.figures import Figures

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command import Run
+from tests.support.shell.command import Run
 
 
 @pytest.fixture

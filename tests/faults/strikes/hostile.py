@@ -21,8 +21,9 @@ from tests.faults.strikes.limits import bounded, joined, memory_mib, newest_seco
 from tests.faults.strikes.waiting import DEADLINE_S, until
 from tests.faults.strikes.watch import Watch
 from tests.faults.traffic import module_name, wall_ms
-from tests.support import raw_client, wire
-from tests.support.wire import GZIP, ZSTD, Rec
+from tests.support import raw_client
+from tests.support.records import wire
+from tests.support.records.wire import GZIP, ZSTD, Rec
 
 BOMB = "a batch of 48 KiB that holds 1.5 GiB"
 LARGE = "keys and headers of 9 MiB"

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from schemas.errors import BrokerUnavailable, ConfigError
+from schemas.errors import BrokerUnavailable
 from tests.support.paths import ROOT
 from topology.devbroker import Broker, KafkaProcess, dev_broker, kafka_java
 from topology.devbroker.container import environment
@@ -120,28 +120,6 @@ def test_a_given_address_is_preferred_and_left_running(broker: Broker, monkeypat
     with dev_broker() as given:
         assert given == Broker(broker.bootstrap_servers, "address", None)
     assert is_ready(broker.bootstrap_servers)
-
-
-def test_a_given_address_where_nothing_listens_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("topology.devbroker.provider._GIVEN_DEADLINE_S", 0.3)
-    monkeypatch.setenv(ADDRESS_VARIABLE, f"127.0.0.1:{free_port()}")
-    with pytest.raises(BrokerUnavailable, match=ADDRESS_VARIABLE), dev_broker():
-        pass
-
-
-def test_without_any_provider_the_error_names_all_three(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delenv(ADDRESS_VARIABLE, raising=False)
-    monkeypatch.delenv("JAVA_HOME", raising=False)
-    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no-engine.sock")
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ConfigError) as caught, dev_broker():
-        pass
-    message = str(caught.value)
-    assert ADDRESS_VARIABLE in message
-    assert "Docker engine" in message
-    assert "JDK 17" in message
-    assert "Maven" in message
-    assert "no `java` command" in message
 
 
 @pytest.mark.parametrize("source", ["compose", "test container"])

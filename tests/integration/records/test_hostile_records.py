@@ -9,10 +9,11 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from tests.integration.conftest import MakeFleet, warm
-from tests.support import raw_client, wire
+from tests.support import raw_client
 from tests.support.broker.fleet import Fleet, WorkerProcess
 from tests.support.broker.records import SMALL, Record, Row, event, row, until, wall_ms
-from tests.support.wire import GZIP, ZSTD, Rec
+from tests.support.records import wire
+from tests.support.records.wire import GZIP, ZSTD, Rec
 from topology.devbroker import KafkaProcess
 
 pytestmark = pytest.mark.broker

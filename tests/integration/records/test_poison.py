@@ -6,7 +6,7 @@ import pytest
 
 from tests.integration.conftest import MakeFleet
 from tests.support.broker.records import T0, Row, finals, newest, row
-from tests.support.poison import good_oddities, poison_kinds
+from tests.support.records.poison import good_oddities, poison_kinds
 
 pytestmark = pytest.mark.broker
 AT_MS = T0 + 12_000

@@ -11,7 +11,7 @@ from schemas.state import Ledger
 from tests.integration.conftest import MakeFleet
 from tests.support.broker.fleet import Fleet, WorkerProcess
 from tests.support.broker.records import SMALL, T0, Row, event, module_on, row, until
-from tests.support.scrapes import Increases
+from tests.support.shell.scrapes import Increases
 
 pytestmark = pytest.mark.broker
 TASKS = 5

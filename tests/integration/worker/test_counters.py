@@ -6,7 +6,7 @@ from tests.integration.conftest import MakeFleet
 from tests.support.broker.fleet import Fleet
 from tests.support.broker.group import newest_tasks, wait_until_shared
 from tests.support.broker.records import SMALL, T0, module_on, row, until
-from tests.support.scrapes import Increases
+from tests.support.shell.scrapes import Increases
 
 pytestmark = pytest.mark.broker
 FIRST, SECOND, THIRD = 2_000, 300, 10

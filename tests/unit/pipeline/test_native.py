@@ -8,8 +8,8 @@ import pytest
 
 import pipeline.native
 from pipeline.native import FRAME_BYTES, LIBRARY, PLAIN, Native, NativeLimits, TooManyHeadersError, load_native
-from tests.support import wire
-from tests.support.poison import AT_MS, raw
+from tests.support.records import wire
+from tests.support.records.poison import AT_MS, raw
 
 LIMITS = NativeLimits(65_536, 32, 64, 256)
 

@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.partitioner import murmur2, partition_of
-from tests.support.cores import fixed
+from tests.support.core.cores import fixed
 
 # From Kafka's own test (clients/src/test/java/org/apache/kafka/common/utils/UtilsTest.java).
 JAVA = {

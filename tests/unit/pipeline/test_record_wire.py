@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from pipeline.outputs import Header, RawName, name_bytes
 from pipeline.record_wire import NO_HEADERS, FieldReader, PlacedHeaders, framed, header_bytes, tail_of, varint
-from tests.support import wire
-from tests.support.cores import fixed
+from tests.support.core.cores import fixed
+from tests.support.records import wire
 
 FIELDS = st.none() | st.binary(max_size=200)
 NAMES = st.sampled_from(["", "ü", "x" * 130, RawName(b"\xff"), RawName(b"a\xc3")])

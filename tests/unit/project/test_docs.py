@@ -92,12 +92,6 @@ def test_the_configuration_page_is_up_to_date() -> None:
     assert settings_page.PAGE.read_text("utf-8") == settings_page.page(), "run `python -m topology.docs.settings_page`"
 
 
-def test_every_setting_has_a_row_and_a_reason() -> None:
-    rows = dict(re.findall(r"^\| `([a-z0-9_.]+)` \| `MODPULSE_.*\| (.*) \|$", settings_page.page(), re.MULTILINE))
-    assert set(rows) == set(setting_names())
-    assert all(rows.values())
-
-
 def test_the_example_of_a_configuration_file_can_be_loaded(tmp_path: Path) -> None:
     file = tmp_path / "modpulse.toml"
     file.write_text(fences(text_of("configuration.md"))[0], "utf-8")

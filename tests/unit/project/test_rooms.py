@@ -93,6 +93,30 @@ def test_no_file_of_tests_has_more_than_four_hundred_lines() -> None:
     assert {name: lines for name, lines in long.items() if lines > 400} == {}
 
 
+# They hold no rule of their own: types, constants, a list of rows.
+NO_RULE = {
+    "schemas/alerts.py",
+    "schemas/metrics.py",
+    "schemas/reasons.py",
+    "pipeline/arrays.py",
+    "pipeline/windows/layout.py",
+}
+
+
+def test_each_file_that_holds_a_rule_has_a_test_of_its_name_in_the_same_room() -> None:
+    files = {file.relative_to(ROOT) for package in PACKAGES for file in files_of(ROOT, package).values()}
+    names = {str(file) for file in files if file.name not in {"__init__.py", "__main__.py"}}
+    without = {name for name in names if not any(test.exists() for test in places_for_a_test_of(Path(name)))}
+    assert sorted(without) == sorted(NO_RULE)
+
+
+def places_for_a_test_of(file: Path) -> list[Path]:
+    """Where the test of a file may stand."""
+    room = Path(*file.parent.parts[1:])
+    name = f"test_{file.name}"
+    return [ROOT / "tests" / "unit" / file.parent / name, ROOT / "tests" / "integration" / room / name]
+
+
 ROOMS = sorted(
     name for package in PACKAGES for name, file in files_of(ROOT, package).items() if file.name == "__init__.py"
 )

@@ -4,8 +4,8 @@ from configparser import RawConfigParser
 
 import pytest
 
-from tests.support.command import Run
 from tests.support.paths import ROOT
+from tests.support.shell.command import Run
 from topology.supervisor.supervisor import STOP_DEADLINE_S
 
 UNIT = ROOT / "deploy" / "modpulse.service"

@@ -19,7 +19,7 @@ from schemas.checksum import (
     with_checksum,
 )
 from schemas.errors import StateIncompatible
-from tests.support.cores import fixed
+from tests.support.core.cores import fixed
 
 WAY_OUT = "or choose a new application_id"
 

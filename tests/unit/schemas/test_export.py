@@ -13,7 +13,7 @@ from schemas import export
 from schemas.errors import ConfigError
 from schemas.events import ModuleLogEvent
 from schemas.export import TOPICS, asyncapi, documents, drift, json_schema, packaged, validate
-from tests.support.poison import GOOD_ODDITIES, POISON, GoodOddity, PoisonKind
+from tests.support.records.poison import GOOD_ODDITIES, POISON, GoodOddity, PoisonKind
 
 CONTRACT = {
     "module-log-events": ("receive", ["delete"]),

@@ -21,8 +21,8 @@ from schemas.partials import (
     partial_key,
     window_key,
 )
-from tests.support.cores import fixed
-from tests.support.system_tasks import BASE, any_partial, any_report, partial, report
+from tests.support.core.cores import fixed
+from tests.support.core.system_tasks import BASE, any_partial, any_report, partial, report
 
 seen = st.builds(ModulesSeen, st.just(1), st.integers(0, 9), st.integers(0, 9), st.lists(st.text(max_size=5)))
 records: st.SearchStrategy[PartialRecord] = st.one_of(any_partial, any_report, seen)

@@ -19,7 +19,7 @@ from schemas.position import (
     pack_position,
     unpack_position,
 )
-from tests.support.cores import fixed
+from tests.support.core.cores import fixed
 
 POSITION = Position(
     sizes={"10s": 10_000, "1m": 60_000},

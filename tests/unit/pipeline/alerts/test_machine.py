@@ -1,64 +1,18 @@
 """The alert state machine against an independent model of Prometheus, across restarts, and at its limits."""
 
-from collections.abc import Sequence
 from dataclasses import replace as replace_rule
 from itertools import groupby
 from typing import get_args
 
-import msgspec
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec.structs import replace
 
-from pipeline.alerts.fields import EXAMPLE_MODULE, EXAMPLE_SYSTEM, Record
+from pipeline.alerts.fields import EXAMPLE_SYSTEM
 from pipeline.alerts.machine import KEEP_RESOLVED_MS, AlertMachine
-from pipeline.alerts.notice import fingerprint
 from pipeline.alerts.rules import NoData, Rule
-from schemas.alert_state import STATE_VERSION, ActiveAlert, decode_state, encode_state, fingerprint_of_key, state_key
+from schemas.alert_state import decode_state
 from schemas.alerts import Alert
-from schemas.errors import StateIncompatible
-from schemas.metrics import ModuleMetrics
-
-MINUTE = 60_000
-
-
-def rule(name: str = "HighErrorRate", for_ms: int = 2 * MINUTE, no_data: NoData = "ok") -> Rule:
-    return Rule(
-        name=name,
-        scope="module",
-        window="1m",
-        expression="error_rate > threshold",
-        threshold=0.05,
-        value="error_rate",
-        for_ms=for_ms,
-        severity="warning",
-        labels={"team": "core"},
-        annotations={"summary": "{module_id} fails {error_rate:.0%}"},
-        no_data=no_data,
-        line=1,
-    )
-
-
-def record(error_rate: float, module_id: str = "checkout") -> ModuleMetrics:
-    return replace(EXAMPLE_MODULE, module_id=module_id, error_rate=error_rate)
-
-
-SIZES_MS = {"30s": MINUTE // 2, "1m": MINUTE, "5m": 5 * MINUTE, "15m": 15 * MINUTE}
-
-
-def tick_of(machine: AlertMachine, window: str, tick_ms: int, records: Sequence[Record], now_ms: int) -> list[Alert]:
-    return machine.tick(window, tick_ms, records, now_ms, size_ms=SIZES_MS[window])
-
-
-def run(machine: AlertMachine, *rates: float | None, first: int = 1) -> list[Alert]:
-    """One tick a minute; None is a tick without a record."""
-    out: list[Alert] = []
-    for minute, rate in enumerate(rates, first):
-        out += tick_of(
-            machine, "1m", minute * MINUTE, () if rate is None else (record(rate),), minute * MINUTE + 10_000
-        )
-    return out
+from tests.support.core.alert_ticks import MINUTE, record, rule, run, tick_of
 
 
 def told(alerts: list[Alert]) -> list[tuple[str, int, str]]:
@@ -90,26 +44,6 @@ def test_an_alert_is_pending_then_fires_then_resolves() -> None:
     ], "from the start of the first window in which the condition held"
     assert {a.fingerprint for a in alerts} == {alerts[0].fingerprint}
     assert alerts[2].annotations == {"summary": "checkout fails 30%"}, "as it was when it fired"
-
-
-def test_an_alert_record_is_complete() -> None:
-    (alert,) = run(AlertMachine([rule(for_ms=0)], "module"), 0.31)
-    assert alert == Alert(
-        fingerprint="05d00e80ba4bee9e",
-        alertname="HighErrorRate",
-        status="firing",
-        severity="warning",
-        module_id="checkout",
-        labels={"alertname": "HighErrorRate", "module_id": "checkout", "severity": "warning", "team": "core"},
-        annotations={"summary": "checkout fails 31%"},
-        value=0.31,
-        threshold=0.05,
-        starts_at=0,
-        ends_at=None,
-        updated_at=MINUTE + 10_000,
-        reason="error_rate > 0.05 (value 0.31)",
-        revision=1,
-    )
 
 
 def test_without_for_an_alert_fires_at_once_and_is_never_pending() -> None:
@@ -166,16 +100,6 @@ def test_transitions_come_in_the_order_of_rules_and_then_of_modules() -> None:
     assert [(a.alertname, a.module_id) for a in alerts] == [(r, m) for r in "ZA" for m in "bmx"]
 
 
-def test_a_record_on_which_a_rule_fails_counts_as_false_and_is_counted() -> None:
-    broken = replace_rule(rule("Broken", for_ms=0), expression="health.reasons[5] == 'x'")
-    cpu = replace_rule(rule("Cpu", for_ms=0), expression="cpu_percent > 5", value=None)
-    machine = AlertMachine([broken, cpu], "module")
-    assert tick_of(machine, "1m", MINUTE, [replace(EXAMPLE_MODULE, cpu_percent=None)], 0) == []
-    assert machine.counters.evaluations == 2
-    assert machine.counters.failures == {("Broken", "failed"): 1, ("Cpu", "null_field"): 1}
-    assert "index out of bounds" in machine.counters.last_failure["Broken"]
-
-
 def test_beyond_the_limit_new_alerts_are_refused_and_counted_until_there_is_room() -> None:
     machine = AlertMachine([rule(for_ms=0)], "module", max_active=2)
     modules = [record(0.1, f"m{i}") for i in range(3)]
@@ -185,12 +109,6 @@ def test_beyond_the_limit_new_alerts_are_refused_and_counted_until_there_is_room
         ("m0", "resolved"),
         ("m2", "firing"),
     ]
-
-
-def test_the_fingerprint_of_given_labels_never_changes() -> None:
-    assert fingerprint("module", {"alertname": "A", "module_id": "é"}) == "83dbe86942b6c72e"
-    assert fingerprint("module", {"module_id": "é", "alertname": "A"}) == "83dbe86942b6c72e"
-    assert fingerprint("system", {"alertname": "A", "module_id": "é"}) != "83dbe86942b6c72e"
 
 
 def test_only_transitions_are_written_to_the_changelog() -> None:
@@ -283,55 +201,6 @@ def test_a_rule_with_other_labels_raises_a_new_alert_and_ends_the_old() -> None:
     machine = restarted(machine, changed, log)
     assert machine.active_count == 1
     assert [(a.severity, a.status) for a in run(machine, 0.0, first=3)] == [("critical", "resolved")]
-
-
-def test_an_alert_restored_from_both_its_records_of_a_relabelling_is_found_in_either_order() -> None:
-    """The old and the new fingerprint share rule and module; the changelog orders them by fingerprint."""
-    machine = AlertMachine([rule(for_ms=0)], "module")
-    run(machine, 0.1)
-    history = machine.drain_state()
-    changed = [replace_rule(rule(for_ms=0), severity="critical")]
-    second = AlertMachine(changed, "module")
-    for key, value in history:
-        second.restore(key, value)
-    run(second, 0.1, first=2)
-    pair = second.drain_state()
-    for order in (pair, pair[::-1]):
-        third = AlertMachine(changed, "module")
-        for key, value in [*history, *order]:
-            third.restore(key, value)
-        assert third.active_count == 1
-
-
-def test_state_of_another_version_is_refused() -> None:
-    state = ActiveAlert(
-        fingerprint="ab",
-        rule="R",
-        scope="module",
-        module_id=None,
-        status="firing",
-        severity="info",
-        labels={},
-        annotations={},
-        threshold=None,
-        value=None,
-        active_at_ms=1,
-        fired_at_ms=1,
-        last_tick_ms=1,
-        revision=1,
-    )
-    key = state_key("ab")
-    assert decode_state(key, encode_state(state)) == state
-    assert fingerprint_of_key(state_key("ab")) == "ab"
-    with pytest.raises(StateIncompatible, match=f"version 99, this build reads versions 1 to {STATE_VERSION}"):
-        decode_state(key, msgspec.msgpack.encode(replace(state, v=99)))
-    for garbage in (b"", b"\x01", b"\x81\xa1v\x01"):
-        with pytest.raises(StateIncompatible, match="damaged"):
-            decode_state(key, garbage)
-    with pytest.raises(StateIncompatible, match="damaged"):
-        decode_state(state_key("cd"), encode_state(state))
-    with pytest.raises(StateIncompatible, match="not the key of an alert"):
-        fingerprint_of_key(b"pane|x")
 
 
 Truth = bool | None

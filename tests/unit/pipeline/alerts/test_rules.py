@@ -1,13 +1,8 @@
 """Loading rule files: what is read, what is refused, and that every mistake is named with its line."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from pipeline.alerts.durations import format_duration, parse_duration_ms
-from pipeline.alerts.fields import EXAMPLES
 from pipeline.alerts.rules import KEYS, MAX_RULES, Rule, load_rules
-from pipeline.alerts.template import MAX_TEXT_CHARS, Template
 from schemas.errors import ConfigError
 from tests.support.paths import ROOT
 
@@ -215,57 +210,3 @@ def test_other_tables_and_too_many_rules_are_refused() -> None:
     assert problems("rule = 5\n") == ["rules.toml:1: only [[rule]] tables are expected in a rule file"]
     many = "".join(rule_text(name=f'"R{i}"') for i in range(MAX_RULES + 1))
     assert problems(many) == ["rules.toml:1: 1001 rules; at most 1000 are allowed"]
-
-
-@pytest.mark.parametrize(
-    ("template", "reason"),
-    [
-        ("{error_rate.__class__}", "unknown field"),
-        ("{module_id.__init__.__globals__}", "unknown field"),
-        ("{response_time_ms}", "is a group of fields"),
-        ("{0}", "unknown field"),
-        ("{}", "unknown field"),
-        ("{health[status]}", "unknown field"),
-        ("{error_rate!r}", "conversions are not allowed"),
-        ("{error_rate:999999999f}", "is not allowed"),
-        ("{error_rate:.999999999f}", "is not allowed"),
-        ("{error_rate:{value}}", "is not allowed"),
-        ("{error_rate:x}", "is not allowed"),
-        ("{module_id:>90}", "it is not a number"),
-        ("{sketch}", "unknown field"),
-        ("{error_rate", "expected '}'"),
-        ("x" * 5000, "longer than 4096"),
-    ],
-)
-def test_a_placeholder_can_only_name_a_field_and_a_short_format(template: str, reason: str) -> None:
-    with pytest.raises(ValueError, match=reason):
-        Template(template, "module", has_threshold=True)
-
-
-def test_placeholders_are_filled_in() -> None:
-    template = Template(
-        "{{{module_id}}} {error_rate:.1%} {response_time_ms.p99} {total_requests:,} {total_requests:.1f} {memory_bytes} "
-        "{value:.2f} {threshold} {health.reasons}",
-        "module",
-        has_threshold=True,
-    )
-    assert template.render(EXAMPLES["module"], 1.0, None) == (
-        "{checkout} 2.0% 300 600 600.0 536870912 1.00 n/a all signals within their thresholds"
-    )
-
-
-def test_an_annotation_is_cut_however_often_it_repeats_a_long_field() -> None:
-    assert len(
-        Template("{health.reasons}" * 250, "module", has_threshold=False).render(EXAMPLES["module"], None, None)
-    ) == (MAX_TEXT_CHARS)
-
-
-@given(st.integers(min_value=0, max_value=10**11))
-def test_a_duration_reads_back_as_written(ms: int) -> None:
-    assert parse_duration_ms(format_duration(ms)) == ms
-
-
-@pytest.mark.parametrize("text", ["", "5", "m", "-1m", "1m1h", "1.5m", "1 m", "٣m", "1w"])
-def test_what_is_no_duration_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is not a duration"):
-        parse_duration_ms(text)

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config import CoreConfig, Limits
-from tests.support.cores import NOW_MS, START_MS, TOPIC, Event, Run, batch_of, config_of, finals_of, fixed
-from tests.support.window_model import WindowModel
+from tests.support.core.cores import NOW_MS, START_MS, TOPIC, Event, Run, batch_of, config_of, finals_of, fixed
+from tests.support.core.window_model import WindowModel
 
 pytestmark = pytest.mark.usefixtures("both_ways")
 

@@ -7,7 +7,7 @@ import pytest
 from pipeline.config import Limits, Start
 from pipeline.cores.closer import Closer
 from pipeline.windows.stream_time import BEGIN_MS
-from tests.support.cores import NOW_MS, START_MS, Event, Run, config_of
+from tests.support.core.cores import NOW_MS, START_MS, Event, Run, config_of
 
 CONFIG = config_of((1, 2), 500, 2_000)
 

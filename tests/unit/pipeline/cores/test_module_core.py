@@ -8,7 +8,7 @@ import pytest
 from pipeline.alerts.rules import load_rules
 from pipeline.config import Start
 from schemas.partials import PartitionReport, decode_partial
-from tests.support.cores import NOW_MS, START_MS, TOPIC, Event, Run, batch_of, config_of
+from tests.support.core.cores import NOW_MS, START_MS, TOPIC, Event, Run, batch_of, config_of
 
 CONFIG = config_of((2, 6), 1_000, 2_000)
 RULES = load_rules('[[rule]]\nname="Errors"\nwindow="2s"\nexpression="error_rate > 0.5"\n', "rules.toml", ["2s", "6s"])

@@ -8,7 +8,7 @@ from pipeline.cores.module_core import ModuleCore
 from pipeline.cores.module_parts import ModuleParts
 from pipeline.sketch.mapping import ALPHA
 from schemas.state import Ledger, Position, ShellPosition, StartPosition, pack_position, unpack_position
-from tests.support.cores import NOW_MS, START_MS, Event, Run, config_of
+from tests.support.core.cores import NOW_MS, START_MS, Event, Run, config_of
 
 CONFIG = config_of((2, 4), 1_000, 10_000)
 # Every field differs from what a new task has.

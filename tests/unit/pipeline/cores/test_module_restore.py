@@ -9,7 +9,7 @@ import pytest
 from pipeline.cores.module_core import ModuleCore
 from schemas.errors import StateIncompatible
 from schemas.state import POSITION_KEY, IdSegment, pack, pack_position, unpack_position
-from tests.support.cores import START_MS, Event, Run, config_of, finals_of
+from tests.support.core.cores import START_MS, Event, Run, config_of, finals_of
 
 CONFIG = config_of((2, 4), 1_000, 60_000)
 

@@ -14,7 +14,7 @@ from pipeline.health.hysteresis import UNKNOWN_SINCE, step
 from pipeline.modules.registry import OTHER, Modules
 from schemas.errors import StateIncompatible
 from schemas.state import ModulesChunk, pack, unpack
-from tests.support.cores import START_MS, config_of
+from tests.support.core.cores import START_MS, config_of
 
 WINDOWS = config_of((1, 2, 4), 0, 0).windows
 KEY = b"modules|0"

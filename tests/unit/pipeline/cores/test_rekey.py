@@ -8,8 +8,8 @@ from pipeline.config import Limits, Start
 from pipeline.cores.module_core import ModuleCore
 from pipeline.cores.rekey import Misplaced, align, default_home, misplaced, rekey
 from tests.property.test_restart import rules_of
-from tests.support.cores import NOW_MS, START_MS, Event, Run, batch_of, config_of, last_of_each
-from tests.support.grown import grown, mover
+from tests.support.core.cores import NOW_MS, START_MS, Event, Run, batch_of, config_of, last_of_each
+from tests.support.core.grown import grown, mover
 
 CONFIG = config_of((1, 2), 1_000, 60_000)
 

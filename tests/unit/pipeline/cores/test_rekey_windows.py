@@ -5,8 +5,8 @@ import pytest
 from pipeline.config import HealthProfile
 from pipeline.cores.rekey import default_home
 from schemas.partials import ModulesSeen, PartitionReport, SystemPartial, decode_partial
-from tests.support.cores import START_MS, Event, Run, config_of, last_of_each
-from tests.support.grown import grown, mover
+from tests.support.core.cores import START_MS, Event, Run, config_of, last_of_each
+from tests.support.core.grown import grown, mover
 
 CONFIG = config_of((1, 2), 1_000, 60_000)
 

@@ -4,7 +4,7 @@ from pipeline.cores.module_core import ModuleCore
 from pipeline.cores.task_core import TaskCore
 from pipeline.ingest.batch import NoHeaders, RecordBatch
 from pipeline.system.core import SystemCore
-from tests.support.system_tasks import CONFIG, NOW
+from tests.support.core.system_tasks import CONFIG, NOW
 
 
 def test_both_cores_fit_the_same_task() -> None:

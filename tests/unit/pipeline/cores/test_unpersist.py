@@ -16,7 +16,7 @@ from pipeline.windows.rows import FLOAT_ROWS, INT_ROWS
 from pipeline.windows.tree import WindowTree
 from schemas.errors import StateIncompatible
 from schemas.state import MetaChunk, SumsChunk, pack, unpack
-from tests.support.cores import START_MS, Event, Run, config_of
+from tests.support.core.cores import START_MS, Event, Run, config_of
 
 CAPACITY = 128
 PLACE = f"2000|{START_MS}".encode()

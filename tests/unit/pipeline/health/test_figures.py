@@ -7,9 +7,9 @@ import numpy as np
 
 from pipeline.config import SIGNALS, HealthProfile
 from pipeline.health.figures import Figures, figures_of
-from tests.support.cores import START_MS, Event, Run, config_of, finals_of
-from tests.support.folded import sums_of
-from tests.support.model import near, quantile_of
+from tests.support.core.cores import START_MS, Event, Run, config_of, finals_of
+from tests.support.core.folded import sums_of
+from tests.support.core.model import near, quantile_of
 
 
 def test_every_signal_is_that_of_the_events_of_its_module() -> None:

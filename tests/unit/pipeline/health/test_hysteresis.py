@@ -8,9 +8,9 @@ import pytest
 
 from pipeline.config import HealthProfile
 from pipeline.health.hysteresis import MAX_STREAK, UNKNOWN_SINCE, are_states, of_version_1, step, streak_of
-from tests.support.condition import sick, well
-from tests.support.cores import START_MS, Event, Run, config_of, finals_of, last_of_each
-from tests.support.model import Streak
+from tests.support.core.condition import sick, well
+from tests.support.core.cores import START_MS, Event, Run, config_of, finals_of, last_of_each
+from tests.support.core.model import Streak
 
 
 def play(raws: list[int], worsen: int, improve: int) -> list[int]:

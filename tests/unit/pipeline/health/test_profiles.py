@@ -7,8 +7,8 @@ import numpy as np
 from pipeline.config import SIGNALS, HealthConfig, HealthOverride, HealthProfile, Threshold, default_thresholds
 from pipeline.health.hysteresis import MAX_STREAK
 from pipeline.health.profiles import Profiles
-from tests.support.condition import sick
-from tests.support.cores import NOW_MS, START_MS, Event, Run, config_of, finals_of
+from tests.support.core.condition import sick
+from tests.support.core.cores import NOW_MS, START_MS, Event, Run, config_of, finals_of
 
 
 def test_the_last_override_that_matches_is_the_profile_of_a_module() -> None:

@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 
 from pipeline.arrays import U8
 from pipeline.ingest.dedup import ABSENT, MIN_SLOTS, SLOT_BYTES, SPARE_PANES, Deduplicator, IdTable
-from pipeline.modules.identifiers import hash_module, hash_texts, mix_ids
 from pipeline.native import Native, load_native
-from tests.support.cores import fixed
+from tests.support.core.cores import fixed
 
 PANE_MS = 10
 Item = tuple[int, int, int]  # id, event time, stream time
@@ -234,29 +233,6 @@ def test_the_table_equals_a_dictionary_also_where_slots_collide(seed: int) -> No
     found = table.lookup(np.array(pool, np.uint64))[0].tolist()
     assert found == [model.get(id_, ABSENT) for id_ in pool]
     assert table.lookup(np.empty(0, np.uint64))[0].size == 0
-
-
-def pairs_of(modules: Sequence[str], ids: Sequence[str | None]) -> U8:
-    """The hashes of (module, event id) pairs."""
-    return mix_ids(hash_texts(ids)[0], np.array([hash_module(module) for module in modules], np.uint64))
-
-
-def test_hashes_are_of_the_module_and_the_id_and_an_empty_id_is_none() -> None:
-    texts = ["1", "1", "1", "", None]
-    assert hash_texts(texts)[1].tolist() == [True, True, True, False, False]
-    found = pairs_of("abaaa", texts)
-    assert found[0] == found[2] != found[1]
-    assert pairs_of("a", ["1"])[0] == found[0], "the same in every batch"
-    many = pairs_of(["m"] * 5_000, [str(i) for i in range(5_000)])
-    assert np.unique(many).size == 5_000
-    assert (many != 0).all()
-
-
-def test_a_pair_is_not_its_reverse_and_an_id_that_is_its_modules_name_is_one_of_many() -> None:
-    names = ["auth", "billing", "cart", "x", ""]
-    pairs = [(module, id_) for module in names[:4] for id_ in names]
-    found = pairs_of([module for module, _ in pairs], [id_ for _, id_ in pairs])
-    assert np.unique(found).size == len(pairs)
 
 
 def test_ids_that_version_1_stored_are_found_under_their_old_hash_until_their_pane_is_sealed() -> None:

@@ -1,9 +1,6 @@
 """Every record ends in exactly one place: bad ones untouched among the dead letters, good ones counted exactly."""
 
-import base64
-import json
 import random
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -13,20 +10,21 @@ from hypothesis import strategies as st
 
 from pipeline.config import CoreConfig, Limits, WindowConfig
 from pipeline.ingest.batch import RecordBatch
-from pipeline.ingest.hop import first_place, own_headers
-from pipeline.ingest.ingest import parse_timestamp
+from pipeline.ingest.decode import decode_batch
+from pipeline.ingest.ingest import Ingest, decoded_part, parse_timestamp
 from pipeline.ingest.packed import each_forwarded
-from pipeline.modules.identifiers import BIDI_CONTROLS, id_fault
-from pipeline.outputs import Header, Rejected, WholeBatch
+from pipeline.modules.registry import Modules
+from pipeline.outputs import Header, Outbox, Rejected, WholeBatch
 from schemas.errors import PoisonRecord
 from schemas.metrics import ModuleMetrics
-from tests.support.cores import NOW_MS, START_MS, Event, Run, batch_of, config_of, fixed, last_of_each
-from tests.support.oddities import MAX_RECORD_BYTES, STRUCTURED, envelope, padded
-from tests.support.poison import AT_MS, GOOD_ODDITIES, POISON, GoodOddity, PoisonKind, raw
+from schemas.state import Ledger
+from tests.support.core.cores import NOW_MS, Event, Run, batch_of, fixed
+from tests.support.core.ingested import CLOCK_MS, FOREIGN, counted, small
+from tests.support.records.oddities import MAX_RECORD_BYTES, padded
+from tests.support.records.poison import AT_MS, GOOD_ODDITIES, POISON, GoodOddity, PoisonKind, raw
 
 pytestmark = pytest.mark.usefixtures("both_ways")
 
-CLOCK_MS = AT_MS + 60_000
 MODULE = b"checkout"
 Record = GoodOddity | PoisonKind
 
@@ -40,11 +38,6 @@ def batch_of_records(records: Sequence[Record], first: int = 0) -> RecordBatch:
         first=first,
         headers=headers,
     )
-
-
-def small() -> CoreConfig:
-    """One window of a minute."""
-    return CoreConfig(WindowConfig(sizes=(("1m", 60_000),)))
 
 
 def apply(run: Run, batch: RecordBatch, now_ms: int = CLOCK_MS) -> None:
@@ -67,11 +60,6 @@ def untouched(reject: Rejected, record: Record, offset: int) -> None:
     assert (reject.topic, reject.partition, reject.offset, reject.timestamp_ms) == ("events", 3, offset, offset + 7)
     assert 0 < len(reject.message) <= 300
     assert reject.message.isprintable()
-
-
-def counted(run: Run) -> dict[str, ModuleMetrics]:
-    """The newest record of each module."""
-    return {record.module_id: record for record in last_of_each(run.metrics).values()}
 
 
 @pytest.mark.parametrize("kind", POISON, ids=lambda kind: kind.name)
@@ -108,26 +96,6 @@ def check_oddity(record: ModuleMetrics, oddity: GoodOddity) -> None:
     assert abs(times.avg - oddity.response_time_ms) <= 2.0**-64
 
 
-@fixed(150)
-@given(
-    st.sampled_from(["data", "data_base64"]),
-    st.one_of(
-        st.text(max_size=12).map(json.dumps),
-        st.binary(max_size=12).map(lambda data: json.dumps(base64.b64encode(data).decode())),
-        st.sampled_from(["null", "1", "{}", "[", '"\\ud800"', raw(AT_MS).decode()]),
-        st.just(json.dumps(base64.b64encode(raw(AT_MS)).decode())),
-    ),
-    st.text(max_size=3),
-)
-def test_any_envelope_ends_in_one_column_of_the_ledger(member: str, content: str, tail: str) -> None:
-    record = PoisonKind("envelope", envelope(content, member) + tail.encode(), MODULE, STRUCTURED, "", "")
-    run = Run(small())
-    apply(run, batch_of_records([record]))
-    assert run.ledger.consumed == 1
-    assert run.ledger.balanced
-    assert run.ledger.applied + run.ledger.invalid == 1
-
-
 @pytest.mark.parametrize("size", [1, 2, 7, 64, 10_000])
 def test_all_kinds_mixed_in_any_batches_cost_their_neighbours_nothing(size: int) -> None:
     rng = random.Random(size)
@@ -154,9 +122,6 @@ def test_all_kinds_mixed_in_any_batches_cost_their_neighbours_nothing(size: int)
     assert run.ledger.forwarded == len(run.forwarded)
 
 
-FOREIGN: dict[str, bytes | None] = {"null": None, "empty": b"", "other": b"search", "prefix": b"checkou", "ff": b"\xff"}
-
-
 @pytest.mark.parametrize("key", FOREIGN.values(), ids=FOREIGN)
 def test_an_event_whose_key_is_not_its_module_is_forwarded_and_counts_only_where_it_arrives(key: bytes | None) -> None:
     run = Run(small())
@@ -174,47 +139,6 @@ def test_an_event_whose_key_is_not_its_module_is_forwarded_and_counts_only_where
     )
     assert (run.ledger.applied, run.ledger.forwarded) == (2, 1)
     assert {module: record.total_requests for module, record in counted(run).items()} == {"checkout": 1, "search": 1}
-
-
-SPOOFED: tuple[Header, ...] = (
-    ("modpulse.forwarded.from", b"a/1/2"),
-    ("modpulse.forwarded.timestamp", b"77"),
-    ("modpulse.forwarded.key", b"spoofed"),
-)
-
-
-@pytest.mark.parametrize("own", [(), SPOOFED], ids=["honest", "spoofed"])
-@pytest.mark.parametrize("key", FOREIGN.values(), ids=FOREIGN)
-def test_a_letter_of_a_forwarded_record_has_the_key_and_the_time_it_came_in_with(
-    key: bytes | None, own: tuple[Header, ...]
-) -> None:
-    """The record on the repartition topic has the time of its second hop, and a sender may write any header."""
-    run = Run(small())
-    late = raw(AT_MS - 86_400_000)
-    run.core.apply(batch_of([raw(AT_MS)], [MODULE], topic="forwarded", forwarded=True), CLOCK_MS)
-    run.core.apply(batch_of([late], [key], first=50, headers=(own,)), CLOCK_MS)
-    run.cut()
-    (sent,) = run.forwarded
-    batch = batch_of([sent.value], [b"checkout"], first=1, headers=(sent.headers,), topic="forwarded", forwarded=True)
-    run.core.apply(batch, CLOCK_MS)
-    run.cut()
-    (reject,) = run.rejected
-    assert (reject.reason, reject.key, reject.timestamp_ms) == ("late", key, 57)
-    assert (reject.topic, reject.offset, reject.headers) == ("forwarded", 1, sent.headers)
-    assert tuple(own_headers(sent.headers)) == own
-    assert first_place(sent.headers) == ("events", 3, 50)
-
-
-@pytest.mark.parametrize(
-    "said", [(), (("modpulse.forwarded.from", b"garbage"), ("modpulse.forwarded.timestamp", b"soon"))]
-)
-def test_a_record_on_the_repartition_topic_that_says_nothing_is_taken_as_it_is(said: tuple[Header, ...]) -> None:
-    run = Run(small())
-    run.core.apply(batch_of([b"{"], [b"k"], headers=(said,), topic="forwarded", forwarded=True), CLOCK_MS)
-    run.cut()
-    (reject,) = run.rejected
-    assert (reject.key, reject.timestamp_ms, reject.headers) == (b"k", 7, said)
-    assert first_place(said) is None
 
 
 def test_what_forwarding_adds_makes_no_record_too_large() -> None:
@@ -288,16 +212,33 @@ def test_an_event_may_be_as_far_in_the_future_as_configured_and_no_further() -> 
     assert (run.ledger.applied, run.ledger.future) == (2, 1)
 
 
-def test_tombstones_among_events_and_alone_are_dead_letters_without_a_value() -> None:
-    run = Run(small())
-    apply(run, batch_of([None], [MODULE]))
-    apply(run, batch_of([raw(AT_MS), None, raw(AT_MS), None], [MODULE, None, MODULE, b"\xff"], first=1))
-    assert [(r.offset, r.reason, r.key, r.value) for r in run.rejected] == [
-        (0, "undecodable", MODULE, None),
-        (2, "undecodable", None, None),
-        (4, "undecodable", b"\xff", None),
-    ]
-    assert counted(run)["checkout"].total_requests == 2
+def test_times_are_told_ahead_of_every_event_that_is_not_from_the_future_and_nothing_is_decided() -> None:
+    config = small()
+    modules = Modules(config.limits, config.windows)
+    ingest = Ingest(config, modules, 0, 1)
+    last = CLOCK_MS + config.windows.max_future_ms
+    texts = [str(AT_MS), '"2026-06-01T12:00:00.5Z"', str(last), str(last + 1), '"yesterday"', "-1"]
+    values = [*(raw(AT_MS, timestamp=text) for text in texts), b"{", None]
+    batch = batch_of(values, [MODULE] * len(values))
+    times, read, decoded = ingest.times(batch, CLOCK_MS)
+    assert times.tolist() == [AT_MS, AT_MS + 500, last, -1, -1, -1, -1, -1]
+    assert (modules.tracked, ingest.one_by_one) == (0, 0)
+    columns = ingest.columns(read, CLOCK_MS, Ledger(), Outbox(), decoded)
+    assert columns is not None
+    assert columns.times.tolist() == [AT_MS, AT_MS + 500, last]
+
+
+@fixed(60)
+@given(st.lists(st.sampled_from([raw(AT_MS), b"{", None, b"{}"]), max_size=8), st.integers(0, 8), st.integers(0, 8))
+def test_the_decoded_part_of_a_batch_is_what_decoding_that_part_gives(
+    values: list[bytes | None], one: int, two: int
+) -> None:
+    batch = batch_of(values, [None] * len(values))
+    low, high = sorted(min(place, len(values)) for place in (one, two))
+    events, bad = decoded_part(decode_batch(batch, 1_000), low, high)
+    alone, bad_alone = decode_batch(batch.part(low, high), 1_000)
+    assert events == alone
+    assert [(index, str(why)) for index, why in bad] == [(index, str(why)) for index, why in bad_alone]
 
 
 def test_an_empty_batch_changes_nothing() -> None:
@@ -326,92 +267,6 @@ def test_rfc_3339_is_rounded_down_to_milliseconds(text: str, expected: int) -> N
 def test_what_is_no_time_since_1970_is_invalid(text: str) -> None:
     with pytest.raises(PoisonRecord, match="invalid"):
         parse_timestamp(text)
-
-
-def test_control_and_bidi_characters_are_named_and_every_other_letter_is_welcome() -> None:
-    for character in [*BIDI_CONTROLS, *map(chr, [*range(32), *range(127, 160)])]:
-        fault = id_fault(f"a{character}b")
-        assert fault is not None
-        assert f"U+{ord(character):04X}" in fault
-    for text in ("süß", "קופה", "👨‍👩‍👧", "a|b", " ", "\u200d"):
-        assert id_fault(text) is None
-
-
-def test_the_other_module_takes_what_does_not_fit_and_no_count_is_lost() -> None:
-    rng = random.Random(3)
-    run = Run(replace(config_of((1, 2), 0, 1_000_000), limits=Limits(max_modules=5)))
-    events = [Event(f"m{rng.randrange(20)}", START_MS + i * 10, float(i), i % 3 > 0) for i in range(600)]
-    seen = list(dict.fromkeys(event.module for event in events))
-    for first in range(0, 600, 37):
-        run.apply(events[first : first + 37])
-    run.cut(everything=True)
-    names = {module: module if module in seen[:5] else "__other__" for module in seen}
-    expected = Counter((names[e.module], e.time // 1_000 * 1_000) for e in events)
-    totals = {
-        (key[0], key[2]): record.total_requests for key, record in last_of_each(run.metrics).items() if key[1] == "1s"
-    }
-    assert totals == expected
-    assert run.ledger.applied == 600
-    assert run.core.modules.tracked == 5
-    assert run.core.modules.overflowed == sum(names[event.module] == "__other__" for event in events)
-    assert run.core.modules.newest_overflow == next(e.module for e in reversed(events) if e.module not in seen[:5])
-
-
-def test_of_several_partitions_one_owns_what_does_not_fit_elsewhere() -> None:
-    limits = replace(config_of((1,), 0, 1_000), limits=Limits(max_modules=1))
-    full, owner = Run(limits, partitions=2), Run(limits, partitions=2)
-    full.apply([Event(name, START_MS, event_id=id_) for name, id_ in (("m", "1"), ("x", "1"), ("y", "1"), ("x", "1"))])
-    full.apply([Event("x", START_MS, event_id="2"), Event("m", START_MS, event_id="2")])
-    full.cut()
-    assert [sent.module_id for sent in full.forwarded] == ["__other__"] * 4
-    assert (full.ledger.applied, full.ledger.forwarded) == (2, 4)
-    owner.apply([Event("y", START_MS, event_id="9")])  # known there, and still counted as what it was sent as
-    values = [sent.value for sent in full.forwarded]
-    owner.core.apply(batch_of(values, [b"__other__"] * 4, topic="forwarded", forwarded=True), NOW_MS)
-    owner.cut()
-    assert {module: record.total_requests for module, record in counted(owner).items()} == {"y": 1, "__other__": 3}
-    assert (owner.ledger.applied, owner.ledger.duplicate, owner.ledger.forwarded) == (4, 1, 0)
-
-
-def test_modules_without_a_code_of_their_own_keep_event_ids_of_their_own() -> None:
-    run = Run(replace(config_of((1,), 0, 1_000), limits=Limits(max_modules=1)))
-    events = [Event(module, START_MS, event_id="1") for module in ("m", "x", "y", "__other__", "x", "m", "y", "z")]
-    run.apply(events[:5])
-    run.apply(events[5:])
-    run.cut()
-    assert (run.ledger.applied, run.ledger.duplicate) == (5, 3)
-    assert counted(run)["__other__"].total_requests == 4
-
-
-def test_a_silent_module_gives_its_place_to_a_new_one_once_no_window_holds_it() -> None:
-    run = Run(replace(config_of((1, 8), 0, 2_000), limits=Limits(max_modules=1, module_expiry_ms=1_000)))
-    names = {}
-    for second in range(16):
-        run.apply([Event("a" if second == 0 else "b", START_MS + second * 1_000)])
-        run.cut(everything=True)
-        names[second] = run.metrics[-1].module_id
-    first = min(second for second, name in names.items() if name == "b")
-    assert first >= 10, "not before its window of 8 s is sealed, 2 s after its end"
-    assert [names[second] for second in range(1, 16)] == ["__other__"] * (first - 1) + ["b"] * (16 - first)
-    finals = {(record.module_id, record.window) for record in run.metrics if record.status == "final"}
-    assert ("a", "8s") in finals
-
-
-@pytest.mark.parametrize("what", ["future", "labels", "timestamp", "forwarded"])
-def test_a_record_that_is_not_counted_takes_no_place_among_the_modules(what: str) -> None:
-    run = Run(replace(small(), limits=Limits(max_modules=1)))
-    name = '"nobody"'
-    value = {
-        "future": raw(AT_MS, module_id=name, timestamp=str(2 * AT_MS)),
-        "labels": raw(AT_MS, ',"labels":{"' + "k" * 99 + '":""}', module_id=name),
-        "timestamp": raw(AT_MS, module_id=name, timestamp='"yesterday"'),
-        "forwarded": raw(AT_MS, module_id=name),
-    }[what]
-    run.core.apply(batch_of([value], [b"somebody" if what == "forwarded" else b"nobody"]), CLOCK_MS)
-    run.core.apply(batch_of([raw(AT_MS)], [MODULE], first=1), CLOCK_MS)
-    run.cut()
-    assert run.ledger.applied == 1
-    assert set(counted(run)) == {"checkout"}
 
 
 def test_many_new_modules_that_are_all_forwarded_do_not_upset_the_windows() -> None:

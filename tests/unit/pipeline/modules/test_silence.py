@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pipeline.config import Limits
 from schemas.partials import SystemPartial, decode_partial
-from tests.support.cores import NOW_MS, START_MS, Event, Run, config_of, fixed
+from tests.support.core.cores import NOW_MS, START_MS, Event, Run, config_of, fixed
 
 CONFIG = config_of((1, 4), 0, 5_000)
 OTHERS = "clock"

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from schemas.metrics import ModuleMetrics
-from tests.support.cores import NOW_MS, START_MS, Event, Run, batch_of, by_key, config_of, last_of_each
+from tests.support.core.cores import NOW_MS, START_MS, Event, Run, batch_of, by_key, config_of, last_of_each
 
 EVERY_MS = 5_000
 

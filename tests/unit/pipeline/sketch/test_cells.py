@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.sketch.cells import CellStore, sum_by_key
 from pipeline.sketch.mapping import BIN_BITS, ZERO_BIN
-from tests.support.sketches import store_of
+from tests.support.core.sketches import store_of
 
 
 def test_cells_are_counted_the_same_in_any_order_and_any_parts(monkeypatch: pytest.MonkeyPatch) -> None:

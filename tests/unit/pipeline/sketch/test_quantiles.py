@@ -8,8 +8,8 @@ import pytest
 
 from pipeline.arrays import F8
 from pipeline.sketch.quantiles import PER_MILLE, quantiles
-from tests.support.model import near, quantile_of
-from tests.support.sketches import store_of
+from tests.support.core.model import near, quantile_of
+from tests.support.core.sketches import store_of
 
 LARGEST = 1.7976931348623157e308
 Values = Callable[[random.Random], float]

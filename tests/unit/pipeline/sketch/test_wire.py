@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from pipeline.arrays import I8
 from pipeline.sketch import wire
 from pipeline.sketch.mapping import BIN_BITS, BIN_OFFSET, ZERO_BIN
-from tests.support.cores import fixed
-from tests.support.model import sketch_of
-from tests.support.sketches import store_of
+from tests.support.core.cores import fixed
+from tests.support.core.model import sketch_of
+from tests.support.core.sketches import store_of
 
 
 def roundtrip(bins: list[int], counts: list[int]) -> tuple[bytes, list[list[int]]]:

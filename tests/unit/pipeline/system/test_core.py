@@ -17,8 +17,8 @@ from pipeline.system.core import SystemCore
 from schemas.errors import StateIncompatible
 from schemas.partials import PartialRecord, encode_partial
 from schemas.state import POSITION_KEY, pack_position
-from tests.support.cores import NOW_MS, START_MS, Event, Run, batch_of, config_of, fixed
-from tests.support.system_tasks import (
+from tests.support.core.cores import NOW_MS, START_MS, Event, Run, batch_of, config_of, fixed
+from tests.support.core.system_tasks import (
     BASE,
     CONFIG,
     HASTY,

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.config import HealthProfile
 from pipeline.system.health import health_of, health_score, overall_health
-from tests.support.system_tasks import BASE, SystemRun, partial, report
+from tests.support.core.system_tasks import BASE, SystemRun, partial, report
 
 PROFILE = HealthProfile()
 

@@ -22,8 +22,8 @@ from pipeline.system.merge import aggregate
 from schemas.metrics import AggregatedMetrics, Completeness
 from schemas.partials import SystemPartial
 from schemas.state import Ledger
-from tests.support.cores import fixed
-from tests.support.system_tasks import BASE, CONFIG, NOW, SIZES, SystemRun, any_partial, partial, report
+from tests.support.core.cores import fixed
+from tests.support.core.system_tasks import BASE, CONFIG, NOW, SIZES, SystemRun, any_partial, partial, report
 
 PER_MILLE = {"p50": 500, "p90": 900, "p95": 950, "p99": 990, "p999": 999}
 GAUGES = {

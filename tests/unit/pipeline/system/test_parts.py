@@ -19,7 +19,7 @@ from schemas.state import (
     SystemPosition,
     pack_position,
 )
-from tests.support.system_tasks import BASE, CONFIG, GRACE, NOW, SIZES, SystemRun, partial, report
+from tests.support.core.system_tasks import BASE, CONFIG, GRACE, NOW, SIZES, SystemRun, partial, report
 
 # Every field differs from what a new task has, and times are in the order that a task makes.
 FULL = Position(

@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.system.progress import Progress
 from schemas.partials import PartitionReport
-from tests.support.system_tasks import BASE, CORRECTIONS, GRACE, SystemRun, partial, report
+from tests.support.core.system_tasks import BASE, CORRECTIONS, GRACE, SystemRun, partial, report
 
 
 def test_a_window_is_final_when_every_partition_is_past_end_and_grace() -> None:

@@ -12,9 +12,9 @@ from pipeline.outputs import Cut
 from pipeline.system.core import SystemCore
 from schemas.errors import StateIncompatible
 from schemas.partials import ModulesSeen, PartialRecord, SystemWindowState, encode_window
-from tests.support import cores
-from tests.support.cores import fixed
-from tests.support.system_tasks import (
+from tests.support.core import cores
+from tests.support.core.cores import fixed
+from tests.support.core.system_tasks import (
     BASE,
     CONFIG,
     CORRECTIONS,

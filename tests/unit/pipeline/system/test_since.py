@@ -11,8 +11,8 @@ from pipeline.health.score import LEVELS
 from pipeline.system.since import UNKNOWN, SystemSince
 from pipeline.system.window import SystemWindow
 from schemas.state import SystemClass
-from tests.support.cores import fixed
-from tests.support.system_tasks import partial
+from tests.support.core.cores import fixed
+from tests.support.core.system_tasks import partial
 
 SIZE = 10_000
 # Of ten requests: how many degraded and critical modules served.

@@ -8,7 +8,7 @@ from pipeline.config import HealthProfile
 from pipeline.system.window import SystemWindow
 from schemas.metrics import Completeness
 from schemas.partials import decode_window
-from tests.support.system_tasks import BASE, SystemRun, partial, report
+from tests.support.core.system_tasks import BASE, SystemRun, partial, report
 
 
 def test_a_partial_that_only_says_final_makes_no_record() -> None:

@@ -7,7 +7,7 @@ import msgspec
 from pipeline.config import Limits
 from pipeline.system.core import SystemCore
 from pipeline.system.windows import SystemWindows
-from tests.support.system_tasks import BASE, CONFIG, CORRECTIONS, GRACE, SystemRun, partial, report, rule
+from tests.support.core.system_tasks import BASE, CONFIG, CORRECTIONS, GRACE, SystemRun, partial, report, rule
 
 
 def test_a_window_is_kept_for_grace_and_corrections_then_its_partials_are_ignored_and_counted() -> None:

@@ -4,8 +4,8 @@ import numpy as np
 
 from pipeline.windows import layout as at
 from pipeline.windows.block import Block
-from tests.support.cores import Event
-from tests.support.folded import sums_of
+from tests.support.core.cores import Event
+from tests.support.core.folded import sums_of
 
 
 def test_modules_that_come_later_find_nothing_published_and_a_full_score() -> None:

@@ -14,10 +14,10 @@ from pipeline.windows.fold import Prepared, fold
 from pipeline.windows.gauges import cpu_figures, gauge_figures
 from pipeline.windows.moments import SQUARE_LIMBS, SUM_LIMBS, as_integer
 from pipeline.windows.sums import Sums
-from tests.support.cores import Event, fixed, split
-from tests.support.folded import CODES, columns_of, sums_of
-from tests.support.model import grid, last_gauge
-from tests.support.window_model import Applied
+from tests.support.core.cores import Event, fixed, split
+from tests.support.core.folded import CODES, columns_of, sums_of
+from tests.support.core.model import grid, last_gauge
+from tests.support.core.window_model import Applied
 
 MOST = 2**63 - 1
 GAUGES = ("memory", "goroutines", "connections")

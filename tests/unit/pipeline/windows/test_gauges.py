@@ -18,8 +18,8 @@ from pipeline.windows.rows import INT_ROWS
 from pipeline.windows.sums import Sums, empty_gauge
 from schemas.metrics import AggregatedMetrics, ModuleMetrics
 from schemas.state import POSITION_KEY, SumsChunk, pack, unpack
-from tests.support.cores import NOW_MS, START_MS, Event, Run, batch_of, config_of, last_of_each
-from tests.support.folded import sums_of
+from tests.support.core.cores import NOW_MS, START_MS, Event, Run, batch_of, config_of, last_of_each
+from tests.support.core.folded import sums_of
 
 CONFIG = config_of((1,), 0, 60_000)
 LARGE = 1e308

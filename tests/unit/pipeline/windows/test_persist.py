@@ -13,8 +13,8 @@ from pipeline.windows.fold import Prepared, fold
 from pipeline.windows.persist import changes, chunks_of, dirty_keys, tombstones
 from pipeline.windows.tree import WindowTree
 from schemas.state import SumsChunk, unpack
-from tests.support.cores import Event
-from tests.support.folded import columns_of, sums_of
+from tests.support.core.cores import Event
+from tests.support.core.folded import columns_of, sums_of
 
 CAPACITY = 200
 CODES = {f"m{code}": code for code in range(CAPACITY)}

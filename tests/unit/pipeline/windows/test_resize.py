@@ -15,8 +15,8 @@ from pipeline.windows.fold import Prepared, fold
 from pipeline.windows.persist import changes, chunks_of, tombstones
 from pipeline.windows.resize import Resized, resize
 from pipeline.windows.tree import WindowTree
-from tests.support.cores import Event, fixed
-from tests.support.folded import CODES, columns_of, sums_of
+from tests.support.core.cores import Event, fixed
+from tests.support.core.folded import CODES, columns_of, sums_of
 
 ROOM = 64  # as many modules as a chunk holds
 LEAST = np.full(ROOM, 2)

@@ -15,8 +15,8 @@ from pipeline.windows.rows import (
     put_ints,
 )
 from pipeline.windows.sums import Sums
-from tests.support.cores import Event
-from tests.support.folded import sums_of
+from tests.support.core.cores import Event
+from tests.support.core.folded import sums_of
 
 # By number. This list is only ever added to, at its end.
 _INTS = """

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pipeline.config import WindowConfig
 from pipeline.windows.stream_time import BEGIN_MS, StreamTime
-from tests.support.cores import fixed
+from tests.support.core.cores import fixed
 
 WINDOWS = WindowConfig((("1s", 1_000), ("3s", 3_000)), grace_ms=700, corrections_ms=2_500)
 # Near the edges of base windows, and of those less the time that events are kept.

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pipeline.windows import layout as at
 from pipeline.windows.moments import MAX_UNCARRIED, SUM_LIMBS, as_integer
 from pipeline.windows.sums import Sums, newer
-from tests.support.cores import Event, fixed, split
-from tests.support.folded import sums_of
+from tests.support.core.cores import Event, fixed, split
+from tests.support.core.folded import sums_of
 
 EVENTS = st.lists(
     st.builds(

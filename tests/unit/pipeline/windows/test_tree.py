@@ -10,8 +10,8 @@ from pipeline.windows import layout as at
 from pipeline.windows.block import Block
 from pipeline.windows.fold import Prepared, fold
 from pipeline.windows.tree import WindowTree, sources_of
-from tests.support.cores import Event, fixed
-from tests.support.folded import columns_of, sums_of
+from tests.support.core.cores import Event, fixed
+from tests.support.core.folded import columns_of, sums_of
 
 SIZES = (2, 4, 6, 12)
 LEAST = np.full(3, 2)

@@ -8,8 +8,8 @@ from aiokafka import TopicPartition
 from aiokafka.consumer.fetcher import READ_COMMITTED, READ_UNCOMMITTED
 from aiokafka.errors import CorruptRecordException
 
-from tests.support import wire
-from tests.support.wire import Rec
+from tests.support.records import wire
+from tests.support.records.wire import Rec
 from topology.consumer.fetch import _SpanRecords
 from topology.records.record_batch import WireBatch
 from topology.records.wire_batches import WireBatches

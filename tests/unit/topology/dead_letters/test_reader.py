@@ -7,9 +7,9 @@ from typing import Any
 from aiokafka import TopicPartition
 
 from pipeline.outputs import RawName
-from tests.support import wire
-from tests.support.letters import said
-from tests.support.wire import Rec
+from tests.support.records import wire
+from tests.support.records.letters import said
+from tests.support.records.wire import Rec
 from topology.dead_letters.reader import LetterReader, letters_of
 from topology.records.span import Span
 from topology.records.wire_batches import WireBatches

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.outputs import Header
-from tests.support.letters import letter, made_of, said
+from tests.support.records.letters import letter, made_of, said
 from topology.commands.dlq import _preview
 from topology.dead_letters.record import BatchPlace, LetterFilter, Origin, Overview, letter_of
 

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import TaskFenced
-from tests.support.cores import fixed
-from tests.support.letters import letter, said
+from tests.support.core.cores import fixed
+from tests.support.records.letters import letter, said
 from tests.truth import partition_of
 from topology.dead_letters import replay as module_under_test
 from topology.dead_letters.record import BatchPlace, Letter, LetterFilter, Origin

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import StateIncompatible
-from tests.support.letters import letter
+from tests.support.records.letters import letter
 from topology.dead_letters.replayed import CHUNK_OFFSETS, Chunk, ReplayedLetters, mark_of, packed
 
 

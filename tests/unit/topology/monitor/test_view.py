@@ -9,7 +9,6 @@ from msgspec.structs import replace
 from pipeline.alerts.fields import EXAMPLE_MODULE, EXAMPLE_SYSTEM
 from schemas.alerts import Alert, AlertStatus
 from schemas.metrics import Health, HealthLevel, ModuleMetrics, WindowStatus
-from topology.monitor.screen import live_screen
 from topology.monitor.view import LiveView
 
 START_MS = 1_700_000_040_000
@@ -162,11 +161,3 @@ def test_plain_text_and_json_say_the_same() -> None:
     assert answer["modules"][0]["health"] == "degraded"
     assert answer["system"]["module_count"] == 20
     assert [one["alertname"] for one in answer["firing"]] == ["Errors"]
-
-
-def test_elsewhere_than_on_a_terminal_it_is_shown_as_lines_and_not_more_often_than_asked() -> None:
-    out = io.StringIO()
-    with live_screen(view_of(metrics("m")), every_s=60, stream=out) as screen:
-        screen.show()
-        screen.show()
-    assert out.getvalue() == view_of(metrics("m")).plain()

@@ -1,22 +1,17 @@
 """Letters: whole where their topic takes them, else cut, and whatever is cut is said."""
 
 import random
-from collections.abc import Sequence
 
-import numpy as np
 import pytest
 from msgspec.structs import replace
 
 from pipeline.ingest.hop import trace
-from pipeline.ingest.packed import each_forwarded, pack_one
-from pipeline.outputs import Cut, Forwarded, Header, Outbox, PackedRecords, RawName, Rejected, WholeBatch, headers_bytes
+from pipeline.ingest.packed import each_forwarded
+from pipeline.outputs import Cut, Forwarded, Header, Outbox, Rejected, WholeBatch, headers_bytes
 from schemas.state import Ledger, Position
-from tests.unit.topology.records.test_record_batch import parsed, wire_batch
-from topology.producer.addressed import Addresses
+from tests.support.records.forwarded import joined
 from topology.producer.letters import MOST_HEADERS, adopt, letter, without_forwarded
 from topology.records.outgoing import Record, batches_of
-from topology.records.packed_batches import packed_batches
-from topology.settings import Settings
 
 PLACE = ("events", 3, 41)
 MIB = 1 << 20
@@ -137,83 +132,6 @@ def test_letters_of_every_size_are_as_large_as_asked_for_at_most() -> None:
             assert int(parts.get(name, len(expected))) == len(expected)
         assert ("headers" in parts) == (own(made) != list(headers))
         assert int(parts.get("headers", headers_bytes(headers))) == headers_bytes(headers)
-
-
-def test_records_are_packed_in_order_into_batches_of_bounded_size() -> None:
-    rng = random.Random(6)
-    records = [Record(b"%d" % n, rng.randbytes(rng.choice((10, 300, 5_000)))) for n in range(200)]
-    batches = list(batches_of(records, 4_000))
-    assert all(batch.size() <= 4_000 or batch.record_count() == 1 for batch in batches)
-    assert len(batches) < 150
-    keys = [key for batch in batches for key in parsed(wire_batch(bytes(batch._build())), None).keys]  # type: ignore[attr-defined]
-    assert keys == [record.key for record in records]
-
-
-def joined(records: Sequence[Forwarded]) -> PackedRecords:
-    """The records as if they had been packed together."""
-    parts = [pack_one(record) for record in records]
-    tails, sizes = (np.concatenate([getattr(part, name) for part in parts]) for name in ("tails", "sizes"))
-    return PackedRecords(records[0].module_id, tails, sizes)
-
-
-def test_packed_records_go_in_order_into_full_batches_of_bounded_size() -> None:
-    rng = random.Random(7)
-    values = [rng.randbytes(rng.choice((10, 300, 5_000))) for _ in range(300)]
-    records = [Forwarded("m", value, 1, tuple(trace("t", 0, n, 1, None, "m"))) for n, value in enumerate(values)]
-    entries = [joined(records[low : low + 7]) for low in range(0, 300, 7)]
-    batches = list(packed_batches(entries, 4_000))
-    assert all(batch.size() <= 4_000 or batch.record_count() == 1 for batch in batches)
-    found = []
-    for index, batch in enumerate(batches):
-        batch._set_producer_state(7, 1, 5)
-        built = wire_batch(bytes(batch._build()))
-        assert built.validate_crc()
-        assert (built.is_transactional, built.producer_id, built.next_offset) == (True, 7, batch.record_count())
-        assert batch.size() == len(batch._build())
-        if index + 1 < len(batches):  # the next record would not have fitted
-            following = parsed(wire_batch(bytes(batches[index + 1]._build())), None)
-            assert batch.size() + len(following.values[0] or b"") > 4_000 - 200
-        rows = parsed(built, None)
-        found += [
-            (key, value, rows.headers[n]) for n, (key, value) in enumerate(zip(rows.keys, rows.values, strict=True))
-        ]
-    assert found == [(b"m", record.value, tuple(record.headers)) for record in records]
-    assert not list(packed_batches([], 4_000))
-
-
-def test_packed_records_and_single_ones_of_one_partition_share_batches_in_one_order() -> None:
-    records = [Forwarded("m", b"%d" % n, 1, tuple(trace("t", 0, n, 1, None, "m"))) for n in range(9)]
-    box = Outbox(forwarded=[records[0], joined(records[1:4]), *records[4:6], joined(records[6:])])
-    cut = Cut(box, [], [], Position(sizes={}, relative_error=0.01, partitions=1, offsets={}, stream_ms=None, ledger={}))
-    assert cut.records == 10
-    (parcel,) = Addresses(Settings()).forwarded(cut, 3)
-    (batch,) = parcel.batches(MIB)
-    rows = parsed(wire_batch(bytes(batch._build())), None)  # type: ignore[attr-defined]
-    assert list(rows.values) == [record.value for record in records]
-    assert [rows.headers[n] for n in range(9)] == [record.headers for record in records]
-
-
-def test_a_header_name_that_is_not_utf8_is_written_as_it_came() -> None:
-    raw: Header = (RawName(b"\xff\xfe"), b"\x00")
-    records = [
-        Record(b"a", None, (raw, ("text", None))),
-        Record(b"b", b"x"),
-        Record(b"c", b"y", (raw,)),
-        Record(None, b""),
-    ]
-    batches = list(batches_of(records, MIB))
-    assert [batch.record_count() for batch in batches] == [1, 1, 1, 1]
-    found = []
-    for batch in batches:
-        batch._set_producer_state(7, 1, 5)  # type: ignore[attr-defined]
-        built = wire_batch(bytes(batch._build()))  # type: ignore[attr-defined]
-        assert built.validate_crc()
-        assert (built.is_transactional, built.producer_id, built.next_offset) == (True, 7, 1)
-        assert batch.size() == len(bytes(batch._build()))  # type: ignore[attr-defined]
-        (part,) = built.parts(None, MIB, 10, MIB)
-        found.append((part.keys[0], part.values[0], part.headers[0]))
-    assert found == [(r.key, r.value, tuple(r.headers)) for r in records]
-    assert all(isinstance(headers[0][0], RawName) for _, _, headers in found if headers)
 
 
 @pytest.mark.parametrize("together", [False, True], ids=["one by one", "packed together"])

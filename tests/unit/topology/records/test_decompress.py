@@ -7,8 +7,8 @@ import pytest
 from aiokafka.codec import snappy_encode
 
 from schemas.errors import PoisonRecord
-from tests.support import wire
-from tests.support.wire import CODECS, GZIP, LZ4, NONE, SNAPPY, ZSTD
+from tests.support.records import wire
+from tests.support.records.wire import CODECS, GZIP, LZ4, NONE, SNAPPY, ZSTD
 from topology.records.decompress import KEPT_BYTES, decompressed, disown
 
 REAL = [codec for codec in CODECS.values() if codec != NONE]

@@ -7,9 +7,9 @@ from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
 
 from pipeline.outputs import WholeBatch
 from schemas.errors import PoisonRecord
-from tests.support import wire
-from tests.support.wire import GZIP, LZ4, NONE, SNAPPY, ZSTD, Rec
-from tests.unit.topology.records.test_record_batch import recs_of
+from tests.support.records import wire
+from tests.support.records.parsed_records import recs_of
+from tests.support.records.wire import GZIP, LZ4, NONE, SNAPPY, ZSTD, Rec
 from topology.records.message_set import MessageSet
 from topology.records.span import Span
 from topology.records.wire_batches import WireBatches

@@ -1,78 +1,19 @@
 """Record batches as positions: the compiled parser and the Python one against aiokafka's, for every codec and every break."""
 
 import random
-import struct
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
 import pytest
-from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 
-from pipeline.native import Native, TooManyHeadersError, load_native
-from pipeline.outputs import RawName, name_bytes
+from pipeline.native import Native
+from pipeline.outputs import RawName
 from schemas.errors import PoisonRecord
-from tests.support import wire
-from tests.support.wire import CODECS, Rec
-from topology.records.find_records import find_records
-from topology.records.piece import Records
-from topology.records.record_batch import WireBatch
+from tests.support.records import wire
+from tests.support.records.parsed_records import LIMIT, T0, WHOLE, parsed, parsers, random_rows, recs_of, wire_batch
+from tests.support.records.wire import CODECS, Rec
 from topology.records.record_objects import RecordObjects
 from topology.records.record_rows import RecordRows
-from topology.records.wire_batches import WireBatches
-
-T0 = 1_700_000_000_000
-LIMIT = 64 << 20
-WHOLE = (LIMIT, 1 << 30, 1 << 30)
-
-
-def parsers() -> list[Native | None]:
-    """None is the Python parser."""
-    native = load_native()
-    return [None] if native is None else [None, native]
-
-
-def random_rows(rng: random.Random, count: int) -> list[Rec]:
-    def text(most: int) -> bytes | None:
-        return None if rng.random() < 0.1 else rng.randbytes(rng.randrange(most))
-
-    rows: list[Rec] = []
-    offset = 0
-    for _ in range(count):
-        names = (f"h{n}ü".encode() * rng.randrange(3) for n in range(rng.choice((0, 0, 0, 1, 3, 70))))
-        headers = tuple((name, text(40)) for name in names)
-        stamp = T0 + rng.randrange(-(10**9), 10**9)
-        rows.append(Rec(offset, stamp, text(40), text(rng.choice((10, 100, 20_000))), headers))
-        offset += rng.choice((1, 1, 1, 2, 300))
-    return rows
-
-
-def wire_batch(data: bytes) -> WireBatch:
-    batches = WireBatches(data)
-    batch = batches.next_batch()
-    assert isinstance(batch, WireBatch)
-    assert not batches.has_next()
-    return batch
-
-
-def recs_of(records: Records) -> list[Rec]:
-    columns = (records.offsets, records.keys, records.values)
-    return [
-        Rec(
-            offset,
-            records.timestamps[index],
-            key,
-            value,
-            tuple((name_bytes(name), content) for name, content in records.headers[index]),
-        )
-        for index, (offset, key, value) in enumerate(zip(*columns, strict=True))
-    ]
-
-
-def parsed(batch: WireBatch, parser: Native | None) -> Records:
-    (found,) = batch.parts(parser, *WHOLE)
-    return found
 
 
 @pytest.mark.parametrize("codec", CODECS.values(), ids=list(CODECS))
@@ -105,45 +46,6 @@ def test_what_is_made_by_hand_is_what_aiokafka_writes() -> None:
         assert builder.append(offset, stamp, key, value, named) is not None
     read = list(DefaultRecordBatch(wire.batch(rows)))
     assert [(r.offset, r.timestamp, r.key, r.value) for r in read] == [row[:4] for row in rows]
-
-
-def answers_of(data: bytes, count: int) -> list[Any]:
-    """What each parser says of the records part of a batch."""
-    answers: list[Any] = []
-    for parser in parsers():
-        find = find_records if parser is None else parser.records
-        try:
-            answers.append(find(data, 5, count, 1_000).tolist())
-        except TooManyHeadersError:
-            answers.append("headers")
-        except ValueError:
-            answers.append("broken")
-    return answers
-
-
-def test_broken_records_are_found_by_all_parsers_alike() -> None:
-    rng = random.Random(7)
-    broken = 0
-    for _ in range(2_000):
-        rows = random_rows(rng, rng.choice((1, 3)))
-        small = [row._replace(value=row.value and row.value[:30], headers=row.headers[:3]) for row in rows]
-        data = bytearray(wire.batch(small)[wire.HEADER_BYTES :])
-        for _ in range(rng.choice((1, 1, 2))):
-            where = rng.randrange(len(data))
-            if rng.random() < 0.5:
-                data[where] = rng.randrange(256)
-            elif rng.random() < 0.5:
-                del data[where]
-            else:
-                data.insert(where, rng.randrange(256))
-        answers = answers_of(bytes(data), len(rows))
-        broken += answers[0] == "broken"
-        assert answers.count(answers[0]) == len(answers), bytes(data)
-    assert 500 < broken < 2_000
-
-
-def test_a_number_without_an_end_is_broken_for_all_parsers() -> None:
-    assert answers_of(b"\x80" * 100_000, 1) == ["broken"] * len(parsers())
 
 
 @pytest.mark.parametrize("parser", parsers(), ids=repr)
@@ -213,30 +115,6 @@ def test_a_large_batch_comes_in_parts_of_its_own(parser: Native | None, codec: i
         assert all(isinstance(part, RecordRows) and len(part.data) <= 200_000 for part in found)
 
 
-def test_a_batch_cut_off_at_the_end_of_a_fetch_is_left_for_the_next_one() -> None:
-    data = wire.batch(random_rows(random.Random(1), 3))
-    batches = WireBatches(data + data[:-1])
-    assert batches.has_next()
-    batches.next_batch()
-    assert not batches.has_next()
-    assert batches.size_in_bytes() == 2 * len(data) - 1
-
-
-@pytest.mark.parametrize("size", [-5, -12, -(1 << 31), 0, 4])
-def test_a_size_that_is_none_is_an_error_where_somebody_sees_it(size: int) -> None:
-    """`has_next` is asked in aiokafka's own loop: an error there would stop all fetching without a word."""
-    batches = WireBatches(struct.pack(">qi", 0, size) + bytes(70))
-    assert batches.has_next()
-    with pytest.raises(CorruptRecordException):
-        batches.next_batch()
-
-
-def test_a_format_of_the_future_is_an_error() -> None:
-    data = wire.batch([Rec(0, T0, b"k", b"v")])
-    with pytest.raises(CorruptRecordException, match="format 3"):
-        WireBatches(data[:16] + b"\x03" + data[17:]).next_batch()
-
-
 @pytest.mark.parametrize("parser", parsers(), ids=repr)
 def test_log_append_time_is_the_time_of_the_whole_batch(parser: Native | None) -> None:
     rows = [Rec(0, T0, b"k", b"v"), Rec(1, T0 + 5, b"k", b"v")]
@@ -268,49 +146,3 @@ def test_only_small_batches_become_objects_of_aiokafkas() -> None:
     large = Rec(0, T0, b"k", bytes(2 << 20))
     assert isinstance(parsed(wire_batch(wire.batch([large])), None), RecordRows)
     assert isinstance(parsed(wire_batch(wire.batch([Rec(n, T0, None, None) for n in range(16_001)])), None), RecordRows)
-
-
-def test_joined_and_cut_rows_keep_every_column() -> None:
-    rng = random.Random(3)
-    parts: list[Any] = []
-    expected: list[Rec] = []
-    base = 0
-    for codec in (3, 0, 4, 0):
-        rows = [row._replace(offset=row.offset + base) for row in random_rows(rng, 20)]
-        found = parsed(wire_batch(wire.batch(rows, codec, base=base)), load_native() or None)
-        parts.append(found if isinstance(found, RecordRows) else rows_by_hand(rows, codec, base))
-        expected += rows
-        base = expected[-1].offset + rng.choice((1, 50))
-    joined = RecordRows.join(parts)
-    assert recs_of(joined) == expected
-    for offset in (0, expected[7].offset, expected[7].offset + 1, expected[-1].offset + 1):
-        left = joined.since(offset)
-        assert recs_of(left) == [row for row in expected if row.offset >= offset]
-        assert recs_of(RecordRows.join([left, joined])) == recs_of(left) + expected
-    assert isinstance(joined.offsets, list)
-    assert isinstance(RecordRows(b"", np.array([[5, 6, 7]] * 8, np.int64)).offsets, range)
-
-
-def rows_by_hand(rows: list[Rec], codec: int, base: int) -> RecordRows:
-    """The same with the Python parser, where the compiled part was not built."""
-    data = wire.batch(rows, codec=0, base=base)
-    found = find_records(data[wire.HEADER_BYTES :], 0, len(rows), 10_000)
-    found[0] += base
-    found[1] += rows[0].stamp
-    return RecordRows(data[wire.HEADER_BYTES :], found)
-
-
-def test_rows_of_one_fetch_are_joined_without_a_copy() -> None:
-    native = load_native()
-    data = b"".join(wire.batch([Rec(n, T0, b"k", b"%d" % n)]) for n in range(3))
-    batches = WireBatches(data)
-    rows = []
-    while batches.has_next():
-        batch = batches.next_batch()
-        (found,) = batch.parts(native, *WHOLE)
-        rows.append(found if isinstance(found, RecordRows) else None)
-    if native is None:
-        return
-    joined = RecordRows.join([part for part in rows if part is not None])
-    assert joined.data is data
-    assert list(joined.values) == [b"0", b"1", b"2"]

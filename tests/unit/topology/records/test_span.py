@@ -9,12 +9,10 @@ import pytest
 from aiokafka.errors import CorruptRecordException
 
 from pipeline.native import Native
-from tests.support import wire
-from tests.support.wire import GZIP, LZ4, ZSTD, Rec
-from tests.unit.topology.records.test_record_batch import parsers, recs_of
+from tests.support.records import wire
+from tests.support.records.parsed_records import parsers, recs_of
+from tests.support.records.wire import GZIP, LZ4, ZSTD, Rec
 from topology.records.piece import Piece
-from topology.records.record_batch import WireBatch
-from topology.records.refused_batches import RefusedBatches
 from topology.records.span import PIECE_BYTES, Span
 from topology.records.wire_batches import Batch, WireBatches
 
@@ -151,18 +149,6 @@ def test_a_batch_that_compaction_emptied_moves_the_position() -> None:
     empty = wire.framed(b"", base=3, count=0, last_delta=4)
     pieces = pieces_of(0, 10, [wire.batch(rows(0, 3)), empty, wire.batch(rows(8, 2))], 100)
     assert read(pieces) == rows(0, 3) + rows(8, 2)
-
-
-def test_refused_batches_are_cut_like_records() -> None:
-    data = wire.bomb([1_000] * 10, base=5)
-    (batch,) = taken(data)
-    assert isinstance(batch, WireBatch)
-    refused = next(iter(Span(5, 15, [batch]).pieces(1, refuse_above=100))).records
-    assert isinstance(refused, RefusedBatches)
-    assert refused.since(4).whole == refused.whole
-    assert [place[:3] for place in refused.since(9).whole] == [(9, 14, 6)]
-    assert len(refused.since(15)) == 0
-    assert refused.nbytes == len(data)
 
 
 def test_random_batches_of_every_kind_are_read_alike_by_both_parsers() -> None:

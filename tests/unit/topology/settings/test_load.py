@@ -1,14 +1,12 @@
 """Settings: precedence, units, unknown names, secrets, and every mistake at once."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from pipeline.config import CoreConfig, Threshold
+from pipeline.config import Threshold
 from schemas.errors import ConfigError
-from topology.settings import Settings, environment_names, load_settings, setting_names
-from topology.settings.kafka import PROPERTIES
+from topology.settings import Settings, load_settings
 from topology.settings.show import show_settings
 
 
@@ -32,10 +30,6 @@ def errors_of(environ: dict[str, str], overrides: dict[str, object] | None = Non
     return str(caught.value)
 
 
-def test_the_defaults_are_those_of_the_core() -> None:
-    assert Settings().core() == CoreConfig()
-
-
 def test_flag_beats_environment_beats_file_beats_default(tmp_path: Path) -> None:
     file = write(tmp_path, '[windows]\ngrace = "1s"\ncorrections = "1m"\nidle_timeout = "1s"\n')
     environ = {"MODPULSE_WINDOWS__GRACE": "2s", "MODPULSE_WINDOWS__CORRECTIONS": "2m"}
@@ -57,47 +51,6 @@ def test_the_file_is_found_by_flag_then_variable_then_in_the_working_directory(
     assert load_settings(environ={}).application_id == "here"
     assert load_settings(environ=variable).application_id == "other"
     assert load_settings(Path("modpulse.toml"), environ=variable).application_id == "here"
-    assert "correct MODPULSE_CONFIG" in errors(MODPULSE_CONFIG=str(tmp_path / "absent.toml"))
-    assert "is not TOML" in errors(config=write(tmp_path, "application_id = "))
-
-
-@pytest.mark.parametrize(
-    ("sizes", "problem"),
-    [
-        ("30s,45s", "45s is not a multiple of the base pane 30s"),
-        ("1m,30s", "30s comes after 1m"),
-        ("30s,1m,60s", "names 1m twice"),
-        ("0s,1m", "a window of size 0"),
-        ("30s,,1m", "'' is not a duration"),
-        ("", "is not a duration"),
-    ],
-)
-def test_window_sizes_ascend_and_are_multiples_of_the_first(sizes: str, problem: str) -> None:
-    message = errors(MODPULSE_WINDOWS__SIZES=sizes)
-    assert message.startswith(f"windows.sizes = {sizes!r} (MODPULSE_WINDOWS__SIZES)")
-    assert problem in message
-
-
-def test_window_sizes_are_taken_as_text_and_as_a_list(tmp_path: Path) -> None:
-    wanted = (("10s", 10_000), ("1m", 60_000))
-    assert load_settings(environ={"MODPULSE_WINDOWS__SIZES": "10s, 1m"}).windows.sizes == wanted
-    assert from_file(tmp_path, '[windows]\nsizes = ["10s", "1m"]').windows.sizes == wanted
-    assert from_file(tmp_path, "[windows]\nsizes = [10000, 60000]").windows.sizes == wanted
-
-
-def test_an_unknown_name_is_refused_with_the_nearest_one(tmp_path: Path) -> None:
-    assert "did you mean MODPULSE_WINDOWS__GRACE?" in errors(MODPULSE_WINDOWS__GRACES="1s")
-    assert "did you mean windows.grace?" in errors(config=write(tmp_path, '[windows]\ngrase = "1s"'))
-    assert "did you mean windows.grace?" in errors({"windows.grce": "1s"})
-    assert "did you mean kafka.bootstrap.servers?" in errors(
-        config=write(tmp_path, '[kafka]\n"bootstrap.server" = "a:1"')
-    )
-    assert "remove it" in errors(MODPULSE_XYZZY="1")
-    assert "windows (" in errors(config=write(tmp_path, "windows = 5"))
-    overrides = '[[health.overrides]]\nglob = "a*"\nmin_request = 5\np95.degrade = 3'
-    message = errors(config=write(tmp_path, overrides))
-    assert "health.overrides[0].min_request is no setting; did you mean min_requests?" in message
-    assert "health.overrides[0].p95.degrade is no setting; did you mean degraded?" in message
 
 
 def test_every_mistake_is_reported_at_once_with_value_and_place() -> None:
@@ -121,37 +74,6 @@ def test_every_mistake_is_reported_at_once_with_value_and_place() -> None:
         "MODPULSE_NOTHING (environment) is no setting",
     ):
         assert part in message
-
-
-def test_the_file_takes_librdkafka_names_quoted_or_as_dotted_keys(tmp_path: Path) -> None:
-    settings = from_file(
-        tmp_path,
-        """
-        [kafka]
-        "bootstrap.servers" = "a:9092,[::1]:9093"
-        security.protocol = "SASL_PLAINTEXT"
-        sasl.mechanism = "SCRAM-SHA-512"
-        sasl.username = "worker"
-        sasl.password = "hunter2"
-        group.instance.id = "worker-1"
-        session.timeout.ms = 10000
-        client_rack = "eu-1"
-        """,
-    )
-    kafka = settings.kafka
-    assert kafka.servers == ["a:9092", "[::1]:9093"]
-    assert (kafka.security_protocol, kafka.sasl_mechanism) == ("SASL_PLAINTEXT", "SCRAM-SHA-512")
-    assert (kafka.sasl_secret(), kafka.group_instance_id, kafka.session_timeout) == ("hunter2", "worker-1", 10_000)
-    assert kafka.client_rack == "eu-1"
-
-
-def test_one_field_by_two_spellings_is_refused(tmp_path: Path) -> None:
-    text = '[kafka]\n"bootstrap.servers" = "a:1"\nbootstrap_servers = "b:2"'
-    assert "sets kafka.bootstrap_servers a second time" in errors(config=write(tmp_path, text))
-
-
-def test_every_property_name_stands_for_a_field() -> None:
-    assert {f"kafka.{field}" for field in PROPERTIES.values()} <= set(setting_names())
 
 
 def secure(**more: str) -> dict[str, str]:
@@ -187,6 +109,35 @@ def test_no_error_repeats_a_secret(tmp_path: Path) -> None:
     assert "1234567" not in errors(config=file)
 
 
+def test_a_key_of_an_override_that_is_none_is_refused_with_the_nearest_one(tmp_path: Path) -> None:
+    overrides = '[[health.overrides]]\nglob = "a*"\nmin_request = 5\np95.degrade = 3'
+    message = errors(config=write(tmp_path, overrides))
+    assert "health.overrides[0].min_request is no setting; did you mean min_requests?" in message
+    assert "health.overrides[0].p95.degrade is no setting; did you mean degraded?" in message
+
+
+def test_the_file_takes_librdkafka_names_quoted_or_as_dotted_keys(tmp_path: Path) -> None:
+    settings = from_file(
+        tmp_path,
+        """
+        [kafka]
+        "bootstrap.servers" = "a:9092,[::1]:9093"
+        security.protocol = "SASL_PLAINTEXT"
+        sasl.mechanism = "SCRAM-SHA-512"
+        sasl.username = "worker"
+        sasl.password = "hunter2"
+        group.instance.id = "worker-1"
+        session.timeout.ms = 10000
+        client_rack = "eu-1"
+        """,
+    )
+    kafka = settings.kafka
+    assert kafka.servers == ["a:9092", "[::1]:9093"]
+    assert (kafka.security_protocol, kafka.sasl_mechanism) == ("SASL_PLAINTEXT", "SCRAM-SHA-512")
+    assert (kafka.sasl_secret(), kafka.group_instance_id, kafka.session_timeout) == ("hunter2", "worker-1", 10_000)
+    assert kafka.client_rack == "eu-1"
+
+
 def test_a_password_file_is_read_at_use_and_a_higher_layer_replaces_it(tmp_path: Path) -> None:
     secret = tmp_path / "password"
     secret.write_text("first\n", encoding="utf-8")
@@ -196,17 +147,6 @@ def test_a_password_file_is_read_at_use_and_a_higher_layer_replaces_it(tmp_path:
     secret.write_text("second", encoding="utf-8")
     assert kafka.sasl_secret() == "second"
     assert load_settings(file, environ=secure(MODPULSE_KAFKA__SASL_PASSWORD="third")).kafka.sasl_secret() == "third"
-    both = secure(MODPULSE_KAFKA__SASL_PASSWORD="x", MODPULSE_KAFKA__SASL_PASSWORD_FILE=str(secret))
-    assert "are both set; keep one" in errors_of(both)
-    assert "cannot be read" in errors_of(secure(MODPULSE_KAFKA__SASL_PASSWORD_FILE=str(tmp_path / "absent")))
-
-
-def test_a_password_never_crosses_the_network_in_the_clear_unasked() -> None:
-    sasl = {key: value for key, value in secure(MODPULSE_KAFKA__SASL_PASSWORD="x").items() if "PROTOCOL" not in key}
-    assert "set kafka.security_protocol to SASL_SSL" in errors_of(sasl)
-    assert "set kafka.security_protocol to SASL_SSL" in errors_of({**sasl, "MODPULSE_KAFKA__SECURITY_PROTOCOL": "SSL"})
-    load_settings(environ={**sasl, "MODPULSE_KAFKA__SECURITY_PROTOCOL": "SASL_PLAINTEXT"})
-    assert "needs kafka.sasl_username and kafka.sasl_password" in errors_of(secure())
 
 
 def test_health_keys_can_be_set_one_by_one_and_overridden_by_glob(tmp_path: Path) -> None:
@@ -234,66 +174,3 @@ def test_health_keys_can_be_set_one_by_one_and_overridden_by_glob(tmp_path: Path
     assert batch.profile.thresholds["p99"] == Threshold(None, 10_000.0, 15.0)
     assert batch.profile.thresholds["p95"] == Threshold(500.0, 5_000.0, 15.0)
     assert everything.profile == health.default
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "problem"),
-    [
-        ("P95__CRITICAL", "10", "health.p95.critical = 10 comes before degraded = 1000; make it at least that"),
-        ("SUCCESS_RATE__CRITICAL", "0.99", "make it at most that"),
-        ("CPU__WEIGHT", "20", "the weights add up to 110"),
-        ("CRITICAL_SCORE", "90", "is above degraded_score"),
-        ("P95__DEGRADED", "nan", "is not finite"),
-        ("OVERRIDES", "{", "is not JSON"),
-    ],
-)
-def test_a_health_profile_must_make_sense(name: str, value: str, problem: str) -> None:
-    assert problem in errors_of({f"MODPULSE_HEALTH__{name}": value})
-
-
-@pytest.mark.parametrize(
-    ("environ", "problem"),
-    [
-        ({"MODPULSE_TOPICS__DLQ": "module-metrics"}, "is also topics.module_metrics"),
-        ({"MODPULSE_TOPICS__DLQ": "modpulse-changelog"}, "is an internal topic"),
-        ({"MODPULSE_FLUSH_INTERVAL": "2m"}, "the broker would abort every flush"),
-        ({"MODPULSE_STORAGE__TYPE": "sqlite"}, "needs storage.path"),
-        ({"MODPULSE_KAFKA__BOOTSTRAP_SERVERS": "localhost"}, "is not an address"),
-        ({"MODPULSE_APPLICATION_ID": "x" * 230}, "is longer than 200 characters"),
-    ],
-)
-def test_settings_that_contradict_each_other_are_refused(environ: dict[str, str], problem: str) -> None:
-    assert problem in errors_of(environ)
-
-
-def test_the_internal_topics_carry_the_application_id() -> None:
-    settings = load_settings(environ={"MODPULSE_APPLICATION_ID": "fleet"})
-    assert settings.internal_topics == (
-        "fleet-changelog",
-        "fleet-repartition",
-        "fleet-system-partials",
-        "fleet-system-changelog",
-        "fleet-dlq-replayed",
-    )
-    assert set(settings.worker_topics) == set(settings.internal_topics) - {settings.replayed_topic}
-
-
-def test_nothing_of_the_surroundings_enters_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MODPULSE_APPLICATION_ID", "elsewhere")
-    monkeypatch.setenv("APPLICATION_ID", "elsewhere")
-    assert Settings().application_id == "modpulse"
-    assert load_settings(environ={}).application_id == "modpulse"
-
-
-def test_settings_cannot_be_changed() -> None:
-    settings: Any = Settings()
-    with pytest.raises(ValueError, match="frozen"):
-        settings.application_id = "other"
-
-
-def test_what_is_shown_reads_back_as_the_same_settings() -> None:
-    environ = {"MODPULSE_WINDOWS__SIZES": "10s,1m", "MODPULSE_LIMITS__MAX_RECORD_BYTES": "128KiB"}
-    settings = load_settings(environ=environ)
-    flags = {row.name: row.value for row in show_settings(settings)}
-    assert load_settings(overrides=flags, environ={}).model_dump() == settings.model_dump()
-    assert set(environment_names().values()) == set(flags)

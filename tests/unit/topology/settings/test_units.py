@@ -1,7 +1,10 @@
-"""Durations, sizes, switches and addresses: read exactly or refused."""
+"""Durations, sizes, switches, addresses, moments, window sizes, ratios and names: read exactly or refused."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from tests.support.core.cores import fixed
 from topology.settings import split_host_port
 from topology.settings.units import (
     format_duration,
@@ -9,8 +12,11 @@ from topology.settings.units import (
     parse_duration,
     parse_host_port,
     parse_moment,
+    parse_ratio_or_off,
     parse_size,
     parse_switch,
+    parse_topic_name,
+    parse_window_sizes,
 )
 
 
@@ -89,3 +95,68 @@ def test_a_moment_is_rfc_3339_or_milliseconds_or_now(text: object, moment: objec
 def test_anything_else_is_no_moment(text: object) -> None:
     with pytest.raises(ValueError, match="milliseconds"):
         parse_moment(text)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "problem"),
+    [
+        ("30s,45s", "45s is not a multiple of the base pane 30s"),
+        ("1m,30s", "30s comes after 1m"),
+        ("30s,1m,60s", "names 1m twice"),
+        ("0s,1m", "a window of size 0"),
+        ("30s,,1m", "'' is not a duration"),
+        ("", "is not a duration"),
+        ([], "is not a list of window sizes"),
+        (30, "is not a list of window sizes"),
+        ([True], "True is not a duration"),
+    ],
+)
+def test_window_sizes_ascend_and_are_multiples_of_the_first(sizes: object, problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        parse_window_sizes(sizes)
+
+
+def test_window_sizes_are_taken_as_text_and_as_a_list_and_keep_the_names_they_were_given() -> None:
+    wanted = (("10s", 10_000), ("1m", 60_000))
+    for written in ("10s, 1m", ["10s", "1 m"], [10_000, 60_000], "10000,60000", wanted):
+        assert parse_window_sizes(written) == wanted
+    assert parse_window_sizes("60s,3600s") == (("60s", 60_000), ("3600s", 3_600_000))
+
+
+@fixed(100)
+@given(st.lists(st.integers(1, 10_000), min_size=1, max_size=4))
+def test_window_sizes_are_taken_exactly_when_each_is_larger_and_the_first_divides_all(sizes: list[int]) -> None:
+    fine = sorted(set(sizes)) == sizes and all(size % sizes[0] == 0 for size in sizes)
+    if fine:
+        assert [size for _, size in parse_window_sizes(sizes)] == sizes
+    else:
+        with pytest.raises(ValueError, match=r"twice|ascending|multiple"):
+            parse_window_sizes(sizes)
+
+
+@fixed(100)
+@given(st.integers(0, 10**13))
+def test_what_is_written_for_a_duration_or_a_size_is_read_back_exactly(number: int) -> None:
+    assert parse_duration(format_duration(number)) == number
+    assert parse_size(format_size(number)) == number
+
+
+@pytest.mark.parametrize(
+    ("text", "ratio"), [("0", 0.0), (1, 1.0), ("0.05", 0.05), ("off", None), (" None ", None), ("", None), (None, None)]
+)
+def test_a_ratio_is_from_0_to_1_or_off(text: object, ratio: float | None) -> None:
+    assert parse_ratio_or_off(text) == ratio
+
+
+@pytest.mark.parametrize("text", ["1.01", -0.01, "nan", "5%", True, "inf", [0.5]])
+def test_anything_else_is_no_ratio(text: object) -> None:
+    with pytest.raises(ValueError, match="is not a ratio"):
+        parse_ratio_or_off(text)
+
+
+def test_a_topic_has_a_name_that_kafka_takes() -> None:
+    for name in ("a", "A.b_c-9", "...", "x" * 249):
+        assert parse_topic_name(name) == name
+    for name in ("", ".", "..", "x" * 250, "a b", "a/b", "ä", "a\n"):
+        with pytest.raises(ValueError, match="is not a legal Kafka name"):
+            parse_topic_name(name)

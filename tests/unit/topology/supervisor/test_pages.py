@@ -3,7 +3,7 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.scrapes import series_of
+from tests.support.shell.scrapes import series_of
 from topology.supervisor.pages import merged_metrics, readiness
 
 HOSTILE = 'a{b="c"} 1\n# TYPE x "\\'

@@ -1,151 +1,29 @@
-"""The supervisor over stand-ins for workers: who is started again, when all end, and what is answered meanwhile."""
+"""The supervisor over stand-ins for workers: who is started again, when all end, and with which exit code."""
 
 import asyncio
-import contextlib
 import io
 import json
 import os
 import signal
 import sys
-import urllib.error
-import urllib.request
-from collections.abc import AsyncIterator, Callable, Coroutine, MutableMapping
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
-from structlog.testing import CapturingLogger
 
 from schemas.errors import ConfigError
-from tests.support.paths import ROOT
-from tests.support.scrapes import series_of
-from topology.supervisor import server, supervisor
-from topology.supervisor.child import Child
+from tests.unit.topology.supervisor.conftest import DEADLINE_S, Fleet
+from topology.supervisor import supervisor
 from topology.supervisor.supervisor import Plan, Supervisor
 
-FAKE = ROOT / "tests" / "support" / "fake_worker.py"
-DEADLINE_S = 20.0
-POLL_S = 0.01
+pytestmark = pytest.mark.usefixtures("said")
+
 RESTARTS_OF_1 = 'modpulse_worker_restarts_total{worker="1"}'
-
-
-class Fleet:
-    """A supervisor in this process, over so many stand-ins."""
-
-    def __init__(
-        self,
-        directory: Path,
-        *behaviours: dict[str, Any],
-        stop_deadline_s: float = DEADLINE_S,
-        ask_deadline_s: float = DEADLINE_S,
-    ) -> None:
-        self._files = [directory / f"{number}.json" for number in range(len(behaviours))]
-        for number, behaviour in enumerate(behaviours):
-            self.behave(number, **behaviour)
-        commands = [[sys.executable, "-I", "-S", str(FAKE), str(file)] for file in self._files]
-        plan = Plan(commands, {"PATH": os.environ["PATH"]}, ("127.0.0.1", 0))
-        self.log = io.BytesIO()
-        self.supervisor = Supervisor(
-            plan, directory, self.log, stop_deadline_s=stop_deadline_s, ask_deadline_s=ask_deadline_s
-        )
-        self.running: asyncio.Task[int] | None = None
-
-    def behave(self, number: int, **behaviour: Any) -> None:
-        """How a stand-in behaves from now on."""
-        made = self._files[number].with_suffix(".new")
-        made.write_text(json.dumps(behaviour))
-        made.replace(self._files[number])
-
-    @contextlib.asynccontextmanager
-    async def started(self) -> AsyncIterator["Fleet"]:
-        """Running, until the context is left at the latest."""
-        self.running = asyncio.create_task(self.supervisor.run())
-        try:
-            yield self
-        finally:
-            self.supervisor._at_once.set()
-            self.supervisor._end(0)
-            await asyncio.wait([self.running])
-
-    async def code(self) -> int:
-        """Its exit code, when it has ended."""
-        assert self.running is not None
-        return await asyncio.wait_for(asyncio.shield(self.running), DEADLINE_S)
-
-    def pid(self, number: int) -> int:
-        process = self.supervisor._children[number].process
-        return process.pid if process is not None and process.returncode is None else 0
-
-    async def get(self, path: str) -> tuple[int, str]:
-        """Ask its probes; status 0 where nobody listens."""
-        if not self.supervisor._server.addresses:
-            return 0, ""
-        return await asyncio.to_thread(_get, f"http://{self.supervisor._server.addresses[0]}{path}")
-
-    async def until(self, path: str, holds: Callable[[int, str], bool]) -> str:
-        """Ask until the answer is so."""
-        answer = await self.get(path)
-        async with asyncio.timeout(DEADLINE_S):
-            while not holds(*answer):
-                await asyncio.sleep(POLL_S)
-                answer = await self.get(path)
-        return answer[1]
-
-    async def all_ready(self) -> None:
-        await self.until("/readyz", lambda status, _: status == 200)
-
-    async def metric(self, name: str) -> dict[str, float]:
-        """A metric by worker."""
-        _, text = await self.get("/metrics")
-        return {dict(labels)["worker"]: value for (found, labels), value in series_of(text).items() if found == name}
-
-
-def _get(url: str) -> tuple[int, str]:
-    try:
-        with urllib.request.urlopen(url, timeout=DEADLINE_S) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read().decode()
-    except OSError:
-        return 0, ""
-
-
-@pytest.fixture(autouse=True)
-def said(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What the supervisor logs; and it waits for nothing long."""
-    logger = CapturingLogger()
-    lines: list[dict[str, Any]] = []
-
-    def keep(_: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        lines.append({"level": method, **event})
-        raise structlog.DropEvent
-
-    for module in (supervisor, sys.modules["topology.supervisor.child"]):
-        monkeypatch.setattr(module, "log", structlog.wrap_logger(logger, processors=[keep]))
-    monkeypatch.setattr(supervisor, "backoff_s", lambda ends: 0.01)
-    monkeypatch.setattr(supervisor, "LOOK_S", 0.02)
-    return lines
 
 
 def go(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(scenario())
-
-
-def test_it_is_ready_when_every_worker_is_and_lists_each(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        restoring = {"answers": {"/readyz": [503, "restoring\n"]}}
-        async with Fleet(tmp_path, {}, restoring).started() as fleet:
-            text = await fleet.until("/readyz", lambda _, text: "restoring" in text and "starting" not in text)
-            assert (await fleet.get("/readyz"))[0] == 503
-            assert text == "worker 0: ok\nworker 1: restoring\n"
-            fleet.behave(1, answers={"/readyz": [200, "ok\nwarning: dead letters\n"]})
-            await fleet.all_ready()
-            assert (await fleet.get("/readyz"))[1] == "worker 0: ok\nworker 1: ok\nworker 1: warning: dead letters\n"
-            assert await fleet.get("/livez") == (200, "ok\n")
-
-    go(scenario)
 
 
 @pytest.mark.parametrize(
@@ -258,39 +136,6 @@ def test_a_worker_that_fails_in_its_last_flush_is_told_by_the_exit_code(tmp_path
     go(scenario)
 
 
-def test_a_worker_that_does_not_answer_a_scrape_is_shown_and_holds_up_nobody(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with Fleet(tmp_path, {}, {"silent": ["/metrics"]}, ask_deadline_s=0.5).started() as fleet:
-            await fleet.all_ready()
-            assert await fleet.metric("modpulse_worker_up") == {"0": 1, "1": 0}
-            assert await fleet.metric("work") == {"0": 1}
-            fleet.behave(1)
-            assert await fleet.metric("modpulse_worker_up") == {"0": 1, "1": 1}
-            assert await fleet.metric("work") == {"0": 1, "1": 1}
-
-    go(scenario)
-
-
-def test_it_lives_as_long_as_no_worker_is_stuck(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def scenario() -> None:
-        async with Fleet(tmp_path, {}, {}, ask_deadline_s=0.2).started() as fleet:
-            await fleet.all_ready()
-            fleet.behave(1, answers={"/livez": [503, "the main loop has not turned for 70 s\n"]})
-            await fleet.until("/livez", lambda status, _: status == 503)
-            assert (await fleet.get("/livez"))[1] == "worker 1: the main loop has not turned for 70 s\n"
-            fleet.behave(1)
-            await fleet.until("/livez", lambda status, _: status == 200)
-            # A worker whose whole process stands still cannot even say that it is stuck.
-            monkeypatch.setattr(server, "STUCK_AFTER_S", 0.5)
-            os.kill(fleet.pid(0), signal.SIGSTOP)
-            text = await fleet.until("/livez", lambda status, _: status == 503)
-            assert text.startswith("worker 0: its probes have not answered for ")
-            os.kill(fleet.pid(0), signal.SIGCONT)
-            await fleet.until("/livez", lambda status, _: status == 200)
-
-    go(scenario)
-
-
 def test_an_address_that_is_taken_is_a_wrong_setting_and_starts_no_worker(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with Fleet(tmp_path, {}).started() as first:
@@ -303,22 +148,6 @@ def test_an_address_that_is_taken_is_a_wrong_setting_and_starts_no_worker(tmp_pa
             assert second._children[0].starts == 0
 
     go(scenario)
-
-
-def test_what_was_accepted_for_one_start_is_not_passed_on_to_the_next(tmp_path: Path) -> None:
-    seen = tmp_path / "seen"
-    note = f"import sys; open({str(seen)!r}, 'a').write(' '.join(sys.argv[1:]) + chr(10))"
-    command = [sys.executable, "-c", note, "run", "--accept-state-loss", "3", "--strict"]
-
-    async def scenario() -> None:
-        with (tmp_path / "log").open("wb") as log:
-            child = Child(0, command, tmp_path, {}, log)
-            for _ in range(2):
-                await child.start()
-                assert await child.ended() == 0
-
-    go(scenario)
-    assert seen.read_text("utf-8").splitlines() == ["run --accept-state-loss 3 --strict", "run --strict"]
 
 
 def test_sighup_reaches_every_worker_and_ends_none(tmp_path: Path) -> None:

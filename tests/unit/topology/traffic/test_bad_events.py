@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.config import CoreConfig
 from pipeline.cores.module_core import ModuleCore
-from tests.support.cores import batch_of
+from tests.support.core.cores import batch_of
 from topology.traffic.bad_events import BAD_KINDS, BadKind
 from topology.traffic.events import Traffic, TrafficPlan, events, module_names
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import ConfigError
-from tests.support.cores import fixed
+from tests.support.core.cores import fixed
 from tests.truth import partition_of
 from topology.traffic import batch_sender as module_under_test
 from topology.traffic.batch_sender import BATCH_BYTES, BatchSender

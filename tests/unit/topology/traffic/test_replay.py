@@ -11,7 +11,7 @@ from pipeline.config import CoreConfig, WindowConfig
 from pipeline.ingest.packed import each_forwarded
 from pipeline.outputs import Emitted, Partial, Rejected, total_ledger
 from schemas.state import Ledger
-from tests.support.poison import POISON
+from tests.support.records.poison import POISON
 from tests.truth import partition_of as true_partition_of
 from topology.traffic.events import ErrorBurst, TrafficPlan, events
 from topology.traffic.replay import Step, replay

@@ -14,7 +14,7 @@ from schemas.errors import (
     StateLost,
     TaskFenced,
 )
-from tests.support.assignment_stage import FORWARDED, PARTIALS, SOURCE, Stage, share, until_quiet
+from tests.support.shell.assignment_stage import FORWARDED, PARTIALS, SOURCE, Stage, share, until_quiet
 from topology.records.piece import Piece
 from topology.records.record_objects import RecordObjects
 from topology.runtime.acceptance import Acceptance, Tasks

@@ -7,7 +7,7 @@ from faust.types import TP
 
 from schemas.errors import BrokerUnavailable, DeadLetterLimitExceeded, InputRewound, StateLost
 from schemas.state import Ledger
-from tests.support.assignment_stage import SOURCE, Stage, share, until_quiet
+from tests.support.shell.assignment_stage import SOURCE, Stage, share, until_quiet
 from topology.records.piece import Piece
 from topology.records.record_objects import RecordObjects
 from topology.worker import assignment as module_under_test

@@ -9,8 +9,8 @@ from pipeline.cores.task_core import TaskCore
 from pipeline.system.core import SystemCore
 from schemas.reasons import REASONS
 from schemas.state import Ledger
-from tests.support.cores import NOW_MS, START_MS, Event, batch_of
-from tests.support.scrapes import Increases, series_of
+from tests.support.core.cores import NOW_MS, START_MS, Event, batch_of
+from tests.support.shell.scrapes import Increases, series_of
 from topology.worker.metrics import METRICS, Instruments
 
 SOURCES = ("events", "repartition")

@@ -1,6 +1,6 @@
 """How long a task has seen no record, on simulated clocks."""
 
-from tests.support.clocks import NOW_MS, Clocks
+from tests.support.shell.clocks import NOW_MS, Clocks
 from topology.runtime.clock import SteadyClock
 from topology.worker.silence import Silence
 

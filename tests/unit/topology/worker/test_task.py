@@ -9,9 +9,9 @@ from structlog.testing import capture_logs
 
 from schemas.errors import BrokerUnavailable, InputRewound, PartitionsChanged, StateLost
 from schemas.state import POSITION_KEY
-from tests.support.clocks import NOW_MS, Clocks
-from tests.support.cores import Event, fixed
-from tests.support.task_on_dicts import CHANGELOG, FORWARDED, SETTINGS, SOURCE, Kafka, made, opened, piece
+from tests.support.core.cores import Event, fixed
+from tests.support.shell.clocks import NOW_MS, Clocks
+from tests.support.shell.task_on_dicts import CHANGELOG, FORWARDED, SETTINGS, SOURCE, Kafka, made, opened, piece
 from topology.records.piece import Piece
 from topology.records.record_objects import RecordObjects
 from topology.runtime.acceptance import Acceptance, Tasks

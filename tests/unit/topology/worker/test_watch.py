@@ -12,9 +12,9 @@ from structlog.testing import capture_logs
 
 from pipeline.cores.module_core import ModuleCore
 from schemas.errors import InputRewound, ModpulseError, PartitionsChanged, StateLost
-from tests.support.clocks import NOW_MS, Clocks
-from tests.support.cores import Event
-from tests.support.task_on_dicts import CHANGELOG, FORWARDED, SETTINGS, SOURCE, Kafka, opened, piece
+from tests.support.core.cores import Event
+from tests.support.shell.clocks import NOW_MS, Clocks
+from tests.support.shell.task_on_dicts import CHANGELOG, FORWARDED, SETTINGS, SOURCE, Kafka, opened, piece
 from topology.consumer.coordinator import GroupHealth
 from topology.settings import Settings
 from topology.worker import watch as module_under_test
