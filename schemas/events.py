@@ -16,10 +16,9 @@ EpochMs = Annotated[int, Meta(ge=0, le=MAX_GAUGE, description="epoch millisecond
 Rfc3339 = Annotated[str, Meta(description="RFC 3339 date and time with an offset")]
 
 
+# native/src/event.rs reads the same fields.
 class ModuleLogEvent(Struct, frozen=True, gc=False):
     """One request handled by one module (contract section 2). Unknown fields are ignored.
-
-    The compiled part reads the same fields: native/src/event.rs.
 
     `response_time_ms` must be finite: the JSON decoder refuses NaN, infinities and literals that overflow a double.
     """

@@ -1,135 +1,29 @@
 """The transport's own rules: what Faust and aiokafka would do instead loses or doubles records. No broker is needed."""
 
 import asyncio
-import struct
-from collections.abc import Awaitable, Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from aiokafka.errors import (
-    ConsumerStoppedError,
-    CorruptRecordException,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
 )
-from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from faust.types import TP
 
 import topology.consumer.transport
 from pipeline.config import CoreConfig
 from pipeline.cores.module_core import ModuleCore
-from tests.support.broker.records import T0, event
+from tests.support.shell.fake_consumer import A, B, FakeListener, FakeThread, assign, batches, consumer_of, span_of
 from topology.consumer.fetch import Piece, Span
-from topology.consumer.transport import QUIET_WAIT_MS, BatchConsumer, _Thread
+from topology.consumer.transport import QUIET_WAIT_MS, _Thread
 from topology.kafka.client import client_options
 from topology.records.record_objects import RecordObjects
-from topology.records.wire_batches import WireBatches
 from topology.runtime.clock import SteadyClock
 from topology.settings import Settings
 from topology.worker.flush_pace import FlushPace
 from topology.worker.metrics import Instruments
 from topology.worker.task import Task, TaskSpec
-
-A, B = TP("events", 0), TP("events", 1)
-
-
-def stored_batch(offsets: range) -> bytes:
-    """A Kafka batch with a record at each of these offsets, as the broker stores it."""
-    builder = DefaultRecordBatchBuilder(
-        2, 0, is_transactional=0, producer_id=-1, producer_epoch=-1, base_sequence=0, batch_size=1 << 20
-    )
-    for number, offset in enumerate(offsets):
-        assert builder.append(number, T0, b"m", event("m", T0 + offset), []) is not None
-    # The producer counts from 0, the broker writes the real offset over it; the checksum does not cover it.
-    return struct.pack(">q", offsets.start) + bytes(builder.build())[8:]
-
-
-def batches(*ranges: range) -> list[Any]:
-    """The same, as they are fetched."""
-    return [WireBatches(stored_batch(offsets)).next_batch() for offsets in ranges]
-
-
-def span_of(*offsets: int) -> Span:
-    return Span(offsets[0], offsets[-1] + 1, batches(range(offsets[0], offsets[-1] + 1)))
-
-
-class FakeThread:
-    """A consumer thread that answers what the test says."""
-
-    def __init__(self, *fetches: Mapping[TP, list[Span]] | Exception) -> None:
-        self._fetches = list(fetches)
-        self.waits_ms: list[int] = []
-        self.sought: list[dict[TP, int]] = []
-        self.held: list[set[TP]] = []
-        self.before_answer: Callable[[], Awaitable[None]] | None = None
-
-    async def getmany(self, partitions: set[TP], wait_s: float) -> Mapping[TP, list[Span]]:
-        if not self._fetches:
-            raise ConsumerStoppedError
-        if self.before_answer is not None:
-            await self.before_answer()
-        answer = self._fetches.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    async def read_from(self, offsets: Mapping[TP, int]) -> None:
-        self.sought.append(dict(offsets))
-
-    async def hold(self, partitions: set[TP]) -> None:
-        self.held.append(set(partitions))
-
-    def wait_for_data(self, wait_ms: int) -> None:
-        self.waits_ms.append(wait_ms)
-
-
-class FakeListener:
-    """Notes what it is told; `on_batch` runs while a piece is processed."""
-
-    def __init__(self) -> None:
-        self.pieces: list[tuple[TP, int, int]] = []
-        self.revocations: list[set[TP]] = []
-        self.errors: list[BaseException] = []
-        self.may_open = asyncio.Event()
-        self.may_open.set()
-        self.on_batch: Callable[[TP, Piece], Awaitable[int | None]] | None = None
-        self.missing: list[tuple[TP, int]] = []
-        self.begin: int | None = None
-        self.consumer: Any = None
-
-    async def assigned(self, partitions: set[TP]) -> None:
-        await self.may_open.wait()
-        await self.consumer.start_reading(dict.fromkeys(partitions, 0))
-
-    async def revoked(self, partitions: set[TP]) -> None:
-        self.revocations.append(partitions)
-
-    async def batch(self, partition: TP, piece: Piece) -> int | None:
-        self.pieces.append((partition, piece.start, piece.end))
-        return None if self.on_batch is None else await self.on_batch(partition, piece)
-
-    async def out_of_range(self, partition: TP, offset: int) -> int | None:
-        self.missing.append((partition, offset))
-        return self.begin
-
-    def failed(self, error: BaseException) -> None:
-        self.errors.append(error)
-
-
-def consumer_of(thread: FakeThread, listener: FakeListener) -> Any:
-    consumer: Any = BatchConsumer.__new__(BatchConsumer)
-    consumer.transport = SimpleNamespace(listener=listener, scanners={}, refuse_above={}, settings=Settings())
-    BatchConsumer.__post_init__(consumer)
-    consumer._thread = thread
-    listener.consumer = consumer
-    return consumer
-
-
-async def assign(consumer: Any, *partitions: TP) -> None:
-    """A rebalance that gives these partitions, to its end."""
-    await consumer.on_partitions_assigned(set(partitions))
-    await consumer._transition
 
 
 def test_what_follows_a_gap_is_read_again() -> None:
@@ -239,64 +133,6 @@ def test_the_broker_may_hold_answers_back_for_longer_only_while_every_partition_
     asyncio.run(scenario())
 
 
-def test_a_partition_that_was_opened_later_flows_beside_the_others_and_one_that_is_gone_does_not() -> None:
-    async def scenario() -> None:
-        thread, listener = FakeThread({A: [span_of(0)], B: [span_of(5)]}), FakeListener()
-        consumer = consumer_of(thread, listener)
-        await assign(consumer, A)
-        await consumer.start_reading({B: 5})
-        assert thread.sought == [{A: 0}, {}], "B is not ours"
-        await consumer.on_partitions_revoked({A})
-        await assign(consumer, A, B)
-        await consumer.stop_reading([A])
-        await consumer.pump()
-        assert listener.pieces == [(B, 5, 6)]
-
-    asyncio.run(scenario())
-
-
-def test_what_arrives_in_the_middle_of_a_rebalance_is_handed_over_and_judged_by_its_offsets() -> None:
-    """A call that waited through a rebalance may bring what was fetched after it: dropped, it would never come again."""
-
-    async def scenario() -> None:
-        thread, listener = FakeThread({A: [span_of(0, 1)], B: [span_of(0, 1)]}), FakeListener()
-        consumer = consumer_of(thread, listener)
-        await assign(consumer, A, B)
-
-        async def rebalance() -> None:
-            thread.before_answer = None
-            await consumer.on_partitions_revoked({A, B})
-            await assign(consumer, A, B)
-
-        thread.before_answer = rebalance
-        await consumer.pump()
-        assert sorted(listener.pieces) == [(A, 0, 2), (B, 0, 2)]
-
-    asyncio.run(scenario())
-
-
-def test_after_a_rebalance_nothing_of_a_partition_that_is_not_ours_is_processed() -> None:
-    async def scenario() -> None:
-        span = Span(0, 40, batches(*(range(low, low + 10) for low in range(0, 40, 10))))
-        thread, listener = FakeThread({A: [span], B: [span_of(0, 1)]}), FakeListener()
-        consumer = consumer_of(thread, listener)
-        await assign(consumer, A, B)
-
-        async def revoke(partition: TP, piece: Piece) -> int | None:
-            listener.on_batch = None
-            await consumer.on_partitions_revoked({A, B})
-            await assign(consumer, A)
-            return 7
-
-        listener.on_batch = revoke
-        thread.sought.clear()
-        await consumer.pump()
-        assert [piece[0] for piece in listener.pieces] == [A], "B was taken away"
-        assert thread.sought == [{A: 0}, {A: 7}]
-
-    asyncio.run(scenario())
-
-
 def test_no_more_than_two_fetches_are_taken_while_nothing_is_processed(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is fetched is bounded, whatever it holds: one is being parsed, one waits, and aiokafka keeps a third."""
     monkeypatch.setattr(topology.consumer.transport, "PIECE_RECORDS", 1)
@@ -324,59 +160,6 @@ def test_no_more_than_two_fetches_are_taken_while_nothing_is_processed(monkeypat
         may_go_on.set()
         await pump
         assert [piece[1] for piece in listener.pieces] == list(range(60))
-
-    asyncio.run(scenario())
-
-
-def test_a_long_restore_does_not_hold_up_the_group() -> None:
-    """Faust recovers inside the rebalance; the group would wait, then throw the worker out."""
-
-    async def scenario() -> None:
-        thread, listener = FakeThread(), FakeListener()
-        consumer = consumer_of(thread, listener)
-        listener.may_open.clear()
-        await asyncio.wait_for(consumer.on_partitions_assigned({A}), 1)
-        assert thread.held == [{A}], "nothing is fetched until positions are known"
-        assert thread.sought == []
-        # Another rebalance comes first: the restore is given up, what it would have sought is never sought.
-        await asyncio.wait_for(consumer.on_partitions_revoked({A}), 1)
-        assert listener.revocations == [{A}]
-        listener.may_open.set()
-        for _ in range(10):
-            await asyncio.sleep(0)
-        assert thread.sought == []
-        await assign(consumer, B)
-        assert thread.sought == [{B: 0}]
-        assert listener.errors == []
-
-    asyncio.run(scenario())
-
-
-def test_a_restore_that_fails_is_told_and_lets_nothing_flow() -> None:
-    async def scenario() -> None:
-        thread, listener = FakeThread(), FakeListener()
-        consumer = consumer_of(thread, listener)
-        problem = ValueError("no state")
-
-        async def refuse(partitions: set[TP]) -> None:
-            raise problem
-
-        listener.assigned = refuse  # type: ignore[method-assign]
-        await assign(consumer, A)
-        assert listener.errors == [problem]
-        assert thread.sought == []
-
-    asyncio.run(scenario())
-
-
-def test_a_consumer_that_leaves_takes_part_in_no_rebalance() -> None:
-    async def scenario() -> None:
-        thread, listener = FakeThread(), FakeListener()
-        consumer = consumer_of(thread, listener)
-        await consumer.end()
-        await consumer.on_partitions_revoked({A})
-        await consumer.on_partitions_assigned({A})
-        assert (listener.revocations, thread.held, thread.sought) == ([], [], [])
 
     asyncio.run(scenario())
 
@@ -409,28 +192,3 @@ def test_the_consumer_reads_committed_records_and_never_leaves_for_idleness() ->
             await consumer.stop()
 
     asyncio.run(scenario())
-
-
-@pytest.mark.parametrize("least", [1, 6, 1_000])
-def test_the_pieces_of_a_span_cover_every_offset_once(least: int) -> None:
-    """Offsets that hold no record for us (markers, compaction) are in a piece as well: the position must move past them."""
-    span = Span(3, 30, batches(range(10), range(10, 15), range(20, 25)))
-    pieces = list(span.pieces(least))
-    assert [piece.start for piece in pieces] == [3, *(piece.end for piece in pieces[:-1])]
-    assert pieces[-1].end == 30
-    taken = [offset for piece in pieces for offset in piece.offsets]
-    assert taken == [*range(3, 15), *range(20, 25)]
-    assert all(len(piece.records) >= least for piece in pieces[:-1])
-
-
-def test_a_span_of_markers_alone_is_a_piece() -> None:
-    assert [(piece.start, piece.end, len(piece.records)) for piece in Span(5, 7, []).pieces(100)] == [(5, 7, 0)]
-
-
-def test_a_corrupt_batch_is_noticed() -> None:
-    (whole,) = batches(range(5))
-    stored = bytearray(stored_batch(range(5, 6)))
-    stored[-3] ^= 1
-    broken = WireBatches(bytes(stored)).next_batch()
-    with pytest.raises(CorruptRecordException, match="CRC"):
-        list(Span(0, 6, [whole, broken]).pieces(1))

@@ -89,7 +89,7 @@ def test_a_template_may_be_as_long_as_the_limit_and_no_longer() -> None:
 NUMBERS = st.one_of(st.none(), st.integers(0, 2**63 - 1), st.floats())
 
 
-@fixed(150)
+@fixed(60)
 @given(
     st.sampled_from(get_args(Scope)),
     st.text("0123456789,.fge%xs+<", max_size=6),

@@ -25,7 +25,7 @@ def single(offset: int, stamp: int = 1, own: tuple[Header, ...] = ()) -> Forward
     return Forwarded("home", b"v", stamp, (*own, *trace("t", 3, offset, stamp, None, "home")))
 
 
-@fixed(150)
+@fixed(60)
 @given(st.text(max_size=4), st.binary(max_size=300), st.lists(HEADER, max_size=3), st.integers(0, 2**62))
 def test_a_packed_record_is_read_back_as_it_was(home: str, value: bytes, own: list[Header], stamp: int) -> None:
     record = Forwarded(home, value, stamp, (*own, *trace("t", 0, 5, stamp, b"other", home)))

@@ -67,7 +67,7 @@ def test_of_several_faults_the_first_is_named_with_its_kind() -> None:
     assert id_fault("") is None
 
 
-@fixed(100)
+@fixed(60)
 @given(st.lists(st.text(max_size=8), max_size=5))
 def test_ids_hashed_together_have_the_hashes_that_they_have_alone(ids: list[str]) -> None:
     raw = [id_.encode() for id_ in ids]

@@ -12,7 +12,7 @@ def test_keys_are_the_texts_of_the_contract() -> None:
     assert system_window("1d", 0) == b"1d|0"
 
 
-@fixed(100)
+@fixed(60)
 @given(st.text(min_size=1, max_size=8), st.from_regex(r"\A[1-9]\d{0,2}[smhd]\Z"), st.integers(0, 2**62))
 def test_the_parts_are_told_from_the_end_whatever_the_id_of_the_module_holds(
     module: str, window: str, start: int

@@ -55,7 +55,7 @@ EVENTS = st.lists(
 )
 
 
-@fixed(100)
+@fixed(60)
 @given(EVENTS)
 def test_a_partial_is_the_sum_of_the_records_of_its_modules(events: list[Event]) -> None:
     run = Run(CONFIG)

@@ -46,11 +46,12 @@ def test_config_check_also_reads_certificates_and_rules(run: Run) -> None:
     assert "cannot read the rule file absent.toml" in err
 
 
-def test_config_check_counts_what_was_given(run: Run) -> None:
+def test_config_check_counts_what_was_given(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODPULSE_DEDUP__ENABLED", "off")
     code, out, _ = run("--set", "windows.grace=3s", "--log-level", "error", "config", "check", "--json")
     answer = orjson.loads(out)
-    assert (code, answer["ok"], sorted(answer["given"])) == (0, True, ["log.level", "windows.grace"])
+    assert (code, answer["ok"], sorted(answer["given"])) == (0, True, ["dedup.enabled", "log.level", "windows.grace"])
     assert answer["rules"] > 0
     none = run("--set", "alerts.enabled=off", "config", "check")[1]
-    assert none.startswith("ok  1 settings given, ")
+    assert none.startswith("ok  2 settings given, ")
     assert none.endswith("; 0 alert rules\n")

@@ -1,7 +1,5 @@
 """What the commands share: assignments, and answers that are one document or aligned columns."""
 
-import sys
-
 import orjson
 import pytest
 
@@ -34,7 +32,6 @@ def test_a_document_ends_with_a_line_end(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_variables_of_kubernetes_are_named_in_one_line_of_the_log(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODPULSE_PORT", "tcp://10.0.0.1:80")
-    monkeypatch.setattr(sys, "stderr", sys.__stderr__)
     code, out, err = run("config", "show", "--json")
     (line,) = err.splitlines()
     told = orjson.loads(line)

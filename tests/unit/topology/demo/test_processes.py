@@ -44,6 +44,9 @@ def test_an_answer_and_a_log_go_to_files_of_their_own(start: Start, tmp_path: Pa
     assert {file.name for file in tmp_path.iterdir()} == {"part.log", "part.out"}
     with pytest.raises(DemoFailed, match="the part ended with exit code 0"):
         child.expect_running()
+    child.log_file.write_bytes(b"".join(b"line %d \xff\n" % number for number in range(100)))
+    _, *lines = child.story("did this").splitlines()
+    assert lines == [f"line {number} \ufffd" for number in range(85, 100)], "only the end, whatever it holds"
 
 
 def test_an_end_with_another_code_is_told_with_the_end_of_the_log(start: Start) -> None:
@@ -65,11 +68,3 @@ def test_one_that_does_not_end_is_told_and_ends_when_it_is_asked_to(endless: Chi
     assert not endless.running
     endless.terminate()
     endless.kill()
-
-
-def test_only_the_end_of_a_long_log_is_told_whatever_it_holds(start: Start) -> None:
-    child = start("schema", "show", "module-log-events")
-    asyncio.run(child.ended(20))
-    child.log_file.write_bytes(b"".join(b"line %d \xff\n" % number for number in range(100)))
-    _, *lines = child.story("did this").splitlines()
-    assert lines == [f"line {number} \ufffd" for number in range(85, 100)]

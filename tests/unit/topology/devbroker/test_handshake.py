@@ -10,7 +10,7 @@ import pytest
 
 from schemas.errors import BrokerUnavailable
 from topology.devbroker import handshake
-from topology.devbroker.handshake import accepts_connections, is_ready, split_address, wait_until_ready
+from topology.devbroker.handshake import accepts_connections, is_ready, read_exactly, split_address, wait_until_ready
 
 
 def answer(brokers: int) -> bytes:
@@ -92,3 +92,21 @@ def test_an_address_has_a_host_and_a_port() -> None:
     for text in ("kafka-1", ":9092", "kafka-1:", "kafka-1:x"):
         with pytest.raises(ValueError, match=r"host:port|invalid literal"):
             split_address(text)
+
+
+def test_so_many_bytes_are_read_in_however_many_pieces_they_come_and_not_one_more() -> None:
+    one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)  # keeps the pieces apart
+    with one, other:
+        for piece in (b"abcde", b"f", b"ghij"):
+            other.send(piece)
+        assert read_exactly(one, 8) == b"abcdefgh"
+        assert read_exactly(one, 0) == b""
+
+
+def test_whoever_hangs_up_too_early_is_told_from_one_that_is_slow() -> None:
+    one, other = socket.socketpair()
+    with one, other:
+        other.sendall(b"abc")
+        other.close()
+        with pytest.raises(ConnectionError, match="closed the connection"):
+            read_exactly(one, 4)

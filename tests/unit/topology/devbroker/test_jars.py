@@ -98,7 +98,9 @@ def test_the_jars_of_a_pom_are_fetched_once_and_another_pom_has_jars_of_its_own(
 
 
 def test_a_fetch_that_failed_leaves_nothing_that_looks_complete(program: Program, pom: Path, tmp_path: Path) -> None:
-    failing = MAVEN.format(directory=tmp_path) + "echo '[INFO] hm'; echo '[ERROR] no network'; exit 1"
+    failing = (
+        MAVEN.format(directory=tmp_path) + "/bin/rm $out/b.jar; echo '[INFO] hm'; echo '[ERROR] no network'; exit 1"
+    )
     program("bin/mvn", failing)
     with pytest.raises(ProviderUnavailableError, match=r"Maven could not fetch Kafka: \[ERROR\] no network"):
         maven_libs(pom, tmp_path / "libs", "Kafka")

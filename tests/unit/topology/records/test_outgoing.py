@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.outputs import Header, RawName
@@ -21,6 +21,8 @@ FIELDS = st.none() | st.binary(max_size=300)
 
 @fixed(60)
 @given(FIELDS, FIELDS, HEADERS)
+@example(b"k", b"v", [("h", bytes(200))] * 1_000)
+@example(bytes(70_000), bytes(70_000), [("h" * 9_000, bytes(9_000))] * 20)
 def test_a_batch_of_one_record_is_never_larger_than_the_record_says(
     key: bytes | None, value: bytes | None, headers: list[Header]
 ) -> None:

@@ -36,6 +36,12 @@ def test_parts_are_as_large_as_they_may_be_and_cover_every_record_once(
         assert high - low == most_records or sum(held[low : high + 1]) > most_bytes, "one more would have fitted"
 
 
+@pytest.mark.parametrize(("more", "high"), [(-1, 2), (0, 3), (1, 3)])
+def test_records_that_fit_to_the_byte_are_one_part(more: int, high: int) -> None:
+    rows = np.zeros((8, 9), np.int64)
+    assert next(cuts(rows, 9, 3 * (ROW_BYTES + 36) + more)) == (0, high)
+
+
 def test_no_record_has_no_part() -> None:
     assert list(cuts(np.empty((8, 0), np.int64), 5, 100)) == []
 

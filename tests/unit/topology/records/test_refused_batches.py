@@ -31,6 +31,7 @@ def test_each_batch_is_an_entry_at_its_last_offset_without_a_key() -> None:
     assert (joined.keys, joined.values, joined.headers[0]) == ([None, None], [b"bytes", b"other"], ())
     assert (joined.sizes.tolist(), joined.nbytes, joined.largest) == ([5, 5], 10, None)
     assert [place[:3] for place in joined.since(3).whole] == [(3, 4, 2), (7, 9, 1)]
+    assert [place[:3] for place in joined.since(4).whole] == [(4, 4, 1), (7, 9, 1)]
     assert [place[:3] for place in joined.since(5).whole] == [(7, 9, 1)]
 
 

@@ -178,3 +178,16 @@ def test_random_batches_of_every_kind_are_read_alike_by_both_parsers() -> None:
             for parser in parsers()
         ]
         assert seen.count(seen[0]) == len(seen)
+
+
+@pytest.mark.parametrize("least", [1, 6, 1_000])
+def test_the_pieces_of_a_span_cover_every_offset_once(least: int) -> None:
+    """Offsets that hold no record for us (markers, compaction) are in a piece as well: the position must move past them."""
+    stored = [wire.batch(rows(0, 10)), wire.batch(rows(10, 5)), wire.batch(rows(20, 5))]
+    pieces = pieces_of(3, 30, stored, least)
+    assert [offset for piece in pieces for offset in piece.offsets] == [*range(3, 15), *range(20, 25)]
+    assert all(len(piece.records) >= least for piece in pieces[:-1])
+
+
+def test_a_span_of_markers_alone_is_a_piece() -> None:
+    assert [(piece.start, piece.end, len(piece.records)) for piece in Span(5, 7, []).pieces(100)] == [(5, 7, 0)]

@@ -1,7 +1,13 @@
 """Settings as they are printed: as one would write them, with their origins, and no secret."""
 
+from collections.abc import Callable, Iterator
+
+import pytest
+from pydantic import BaseModel
+
 from topology.settings import Settings, environment_names, load_settings, setting_names
 from topology.settings.show import show_settings
+from topology.settings.units import parse_duration, parse_size
 
 
 def shown(settings: Settings) -> dict[str, object]:
@@ -46,3 +52,20 @@ def test_a_secret_is_masked_and_an_unset_one_is_empty() -> None:
     (secret,) = [row for row in rows if row.name == "kafka.sasl_password"]
     assert (secret.value, secret.origin) == ("********", "env")
     assert {row.name: row.value for row in rows}["kafka.ssl_key_password"] == ""
+
+
+def written_by(parser: object, model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[str]:
+    """The settings whose texts this parser reads."""
+    for name, info in model.model_fields.items():
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            yield from written_by(parser, info.annotation, f"{prefix}{name}.")
+        elif any(getattr(one, "func", None) is parser for one in info.metadata):
+            yield prefix + name
+
+
+@pytest.mark.parametrize("parser", [parse_duration, parse_size])
+def test_no_duration_and_no_size_is_shown_as_a_bare_number(parser: Callable[[object], int]) -> None:
+    names = list(written_by(parser))
+    assert len(names) >= 5
+    rows = shown(Settings())
+    assert [name for name in names if not isinstance(rows[name], str)] == []

@@ -72,7 +72,7 @@ def test_an_address_counts_as_long_as_its_process_runs_and_not_for_the_next(tmp_
     asyncio.run(scenario())
 
 
-def test_a_program_that_is_not_there_counts_as_a_start_and_leaves_nothing_open(tmp_path: Path) -> None:
+def test_a_program_that_is_not_there_counts_as_a_start(tmp_path: Path) -> None:
     child = Child(0, [str(tmp_path / "absent")], tmp_path, {}, io.BytesIO())
     for starts in (1, 2):
         with pytest.raises(FileNotFoundError):

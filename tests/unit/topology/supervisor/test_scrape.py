@@ -98,8 +98,10 @@ def test_a_page_that_does_not_end_is_cut(tmp_path: Path, monkeypatch: pytest.Mon
     async def long(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
-        for _ in range(40):
-            await response.write(b"x" * 50)
+        await response.write(b"x" * 600)
+        for _ in range(50):  # the reader has its turn
+            await asyncio.sleep(0)
+        await response.write(b"x" * 600)
         return response
 
     assert asked(tmp_path, long) == {0: Answer(200, "x" * 1_000)}
