@@ -13,12 +13,15 @@ import yaml
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from schemas.errors import BrokerUnavailable, ConfigError
+from tests.support.broker.kit import until
+from tests.support.broker.names import delete_topics_of_tests, new_name, topics_of_tests
 from tests.support.paths import ROOT
 from topology.devbroker import Broker, KafkaProcess, dev_broker, kafka_java
 from topology.devbroker.container import environment
 from topology.devbroker.handshake import is_ready
+from topology.devbroker.packages import ProviderUnavailableError
 from topology.devbroker.process import free_port
-from topology.devbroker.provider import ADDRESS_VARIABLE
+from topology.devbroker.provider import TEST_ADDRESS_VARIABLE
 
 pytestmark = pytest.mark.broker
 
@@ -55,8 +58,9 @@ def topics(address: str) -> list[str]:
 
 
 def test_the_broker_of_the_suite_creates_topics_at_once(broker: Broker) -> None:
-    create_topic(broker.bootstrap_servers, "devbroker-answers")
-    assert "devbroker-answers" in topics(broker.bootstrap_servers)
+    name = new_name("answers")
+    create_topic(broker.bootstrap_servers, name)
+    assert name in topics(broker.bootstrap_servers)
 
 
 def test_a_killed_broker_comes_back_on_its_port_with_its_topics(kafka: KafkaProcess) -> None:
@@ -116,7 +120,7 @@ def test_the_broker_dies_with_the_process_that_started_it(tmp_path: Path) -> Non
 
 
 def test_a_given_address_is_preferred_and_left_running(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(ADDRESS_VARIABLE, broker.bootstrap_servers)
+    monkeypatch.setenv(TEST_ADDRESS_VARIABLE, broker.bootstrap_servers)
     with dev_broker() as given:
         assert given == Broker(broker.bootstrap_servers, "address", None)
     assert is_ready(broker.bootstrap_servers)
@@ -124,24 +128,39 @@ def test_a_given_address_is_preferred_and_left_running(broker: Broker, monkeypat
 
 def test_a_given_address_where_nothing_listens_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("topology.devbroker.provider._GIVEN_DEADLINE_S", 0.3)
-    monkeypatch.setenv(ADDRESS_VARIABLE, f"127.0.0.1:{free_port()}")
-    with pytest.raises(BrokerUnavailable, match=ADDRESS_VARIABLE), dev_broker():
+    monkeypatch.setenv(TEST_ADDRESS_VARIABLE, f"127.0.0.1:{free_port()}")
+    with pytest.raises(BrokerUnavailable, match=TEST_ADDRESS_VARIABLE), dev_broker():
         pass
+
+
+def test_what_tests_made_is_deleted_and_nothing_else(broker: Broker) -> None:
+    servers = broker.bootstrap_servers
+    another, ours, theirs = new_name("another-run"), new_name("ours"), f"orders-{new_name('theirs')}"
+    for name in (another, ours, theirs):
+        create_topic(servers, name)
+    spared = topics_of_tests(servers) - {ours}
+    assert delete_topics_of_tests(servers, spared) == {ours}
+    assert {another, theirs} <= set(topics(servers))
+    until(lambda: ours not in topics(servers), "the topic is gone")
+
+
+def no_network(lock: Path, what: str) -> Path:
+    raise ProviderUnavailableError("no network")
 
 
 def test_without_any_provider_the_error_names_all_three(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delenv(ADDRESS_VARIABLE, raising=False)
+    monkeypatch.delenv(TEST_ADDRESS_VARIABLE, raising=False)
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no-engine.sock")
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("topology.devbroker.java.installed", no_network)
     with pytest.raises(ConfigError) as caught, dev_broker():
         pass
     message = str(caught.value)
-    assert ADDRESS_VARIABLE in message
+    assert TEST_ADDRESS_VARIABLE in message
     assert "Docker engine" in message
-    assert "JDK 17" in message
-    assert "Maven" in message
-    assert "no `java` command" in message
+    assert "Java 17 and Maven" in message
+    assert "no `java` command, and no network" in message
 
 
 @pytest.mark.parametrize("source", ["compose", "test container"])

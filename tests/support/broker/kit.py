@@ -20,12 +20,12 @@ from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
-from uuid import uuid4
 
 import orjson
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.support.broker.names import new_name
 from tests.support.paths import ROOT
 from tests.truth import partition_of
 from topology.kafka.topic_admin import create_topics
@@ -344,7 +344,7 @@ class Fleet:
             environment: settings by lower-case environment name without prefix, such as `windows__grace`.
         """
         self.servers = servers
-        self.name = f"it-{uuid4().hex[:10]}"
+        self.name = new_name("it")
         self._directory = directory
         named = {f"topics__{field}": f"{self.name}.{field}" for field in TOPIC_FIELDS}
         base = {
