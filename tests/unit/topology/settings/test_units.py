@@ -89,3 +89,8 @@ def test_a_moment_is_rfc_3339_or_milliseconds_or_now(text: object, moment: objec
 def test_anything_else_is_no_moment(text: object) -> None:
     with pytest.raises(ValueError, match="milliseconds"):
         parse_moment(text)
+
+
+@pytest.mark.parametrize(("text", "bind"), [("", ""), ("  ", ""), ("[::1]:80", "[::1]:80")])
+def test_an_empty_address_of_the_metrics_means_no_endpoint(text: str, bind: str) -> None:
+    assert load_settings(environ={"MODPULSE_METRICS__BIND": text}).metrics.bind == bind
