@@ -2,7 +2,7 @@
 
 import pytest
 
-from topology.settings import split_host_port
+from topology.settings import load_settings, split_host_port
 from topology.settings.units import (
     format_duration,
     format_size,
