@@ -15,6 +15,8 @@ from pipeline.modules.identifiers import hash_module, hash_texts, mix_ids
 from pipeline.native import Native, load_native
 from tests.support.cores import fixed
 
+pytestmark = pytest.mark.slow
+
 PANE_MS = 10
 Item = tuple[int, int, int]  # id, event time, stream time
 

@@ -7,7 +7,7 @@ from pipeline.config import CoreConfig, Limits
 from pipeline.native import Native
 from tests.support.cores import NOW_MS, START_MS, Event, Run, batch_of
 
-pytestmark = pytest.mark.usefixtures("native")
+pytestmark = [pytest.mark.usefixtures("native"), pytest.mark.slow]
 FULL = CoreConfig(limits=Limits(max_modules=1))
 
 

@@ -17,6 +17,8 @@ from schemas.metrics import AggregatedMetrics, ModuleMetrics
 from schemas.state import POSITION_KEY, SumsChunk, pack, unpack
 from tests.support.cores import NOW_MS, START_MS, Event, Run, batch_of, config_of, last_of_each
 
+pytestmark = pytest.mark.slow
+
 CONFIG = config_of((1,), 0, 60_000)
 LARGE = 1e308
 

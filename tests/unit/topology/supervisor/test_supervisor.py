@@ -24,6 +24,8 @@ from topology.supervisor import server, supervisor
 from topology.supervisor.child import Child
 from topology.supervisor.supervisor import Plan, Supervisor
 
+pytestmark = pytest.mark.slow
+
 FAKE = ROOT / "tests" / "support" / "fake_worker.py"
 DEADLINE_S = 20.0
 POLL_S = 0.01

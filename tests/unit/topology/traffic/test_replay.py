@@ -22,6 +22,8 @@ from topology.traffic.events import ErrorBurst, TrafficPlan, events
 from topology.traffic.json_lines import read_lines
 from topology.traffic.replay import Step, replay
 
+pytestmark = pytest.mark.slow
+
 START_MS = 1_700_000_000_000
 NOW_MS = START_MS + 3_600_000
 WINDOWS = WindowConfig(sizes=(("5s", 5_000), ("15s", 15_000), ("20s", 20_000)), grace_ms=2_000, corrections_ms=6_000)
