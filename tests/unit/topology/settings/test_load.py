@@ -297,3 +297,7 @@ def test_what_is_shown_reads_back_as_the_same_settings() -> None:
     flags = {row.name: row.value for row in show_settings(settings)}
     assert load_settings(overrides=flags, environ={}).model_dump() == settings.model_dump()
     assert set(environment_names().values()) == set(flags)
+
+
+def test_what_is_said_to_the_tests_is_no_setting() -> None:
+    assert load_settings(environ={"MODPULSE_TEST_BOOTSTRAP_SERVERS": "127.0.0.1:1"}) == load_settings(environ={})
