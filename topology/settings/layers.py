@@ -63,7 +63,7 @@ def flag_layer(overrides: Mapping[str, object]) -> Layer:
 
 
 def env_layer(environ: Mapping[str, str]) -> Layer:
-    """Every variable that starts with MODPULSE_, except the one that names the file, what is said to tests, and Kubernetes' service links."""
+    """Every MODPULSE_ variable but the one that names the file, those of the tests, and Kubernetes' service links."""
     layer = Layer("env", "the environment")
     known = environment_names()
     for variable, value in sorted(environ.items()):
