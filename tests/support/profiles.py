@@ -9,9 +9,13 @@ from tests.fuzz import PROFILE, SCALE_VARIABLE
 SAME = "modpulse"
 # Of a profile; what a test asks for is in proportion to it.
 EXAMPLES = 100
+# `make unit` tries fewer, `make test` all.
+SHARE_VARIABLE = "MODPULSE_TEST_EXAMPLES"
 
 # No stopwatch: a busy machine is not a bug.
-settings.register_profile(SAME, derandomize=True, deadline=None, max_examples=EXAMPLES)
+settings.register_profile(
+    SAME, derandomize=True, deadline=None, max_examples=int(os.environ.get(SHARE_VARIABLE, EXAMPLES))
+)
 settings.register_profile(
     PROFILE,
     derandomize=False,
@@ -27,4 +31,4 @@ settings.register_profile(
 def in_proportion(examples: int) -> int:
     """How many examples to try where an ordinary run tries so many."""
     assert settings.default is not None
-    return examples * settings.default.max_examples // EXAMPLES
+    return max(1, examples * settings.default.max_examples // EXAMPLES)

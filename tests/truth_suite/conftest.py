@@ -1,6 +1,7 @@
 """The summary of what was compared, and what several of the comparisons need."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,13 @@ from tests.truth_suite.real_spans import PARTITIONS, Json, all_lines, newest_rec
 def figures(pytestconfig: pytest.Config) -> Figures:
     """Where a test says what it compared."""
     return pytestconfig.stash.setdefault(FIGURES, Figures())
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of this folder; the hook is called with all tests there are."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker("truth")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

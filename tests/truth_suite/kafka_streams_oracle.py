@@ -1,9 +1,12 @@
 """Asks Kafka Streams itself: `WindowedCounts.java`, run on Kafka's own test driver, without a broker.
 
-The jars are fetched once by Maven into `<checkout>/.dev/kafka-streams-libs`, one directory for each version of the pom, as
-those of the test broker are (topology/devbroker/jars.py). The program is compiled by `java` when it starts.
+The jars are fetched once into `<checkout>/.dev/kafka-streams-libs`, one directory for each version of the pom, as
+those of the test broker are (topology/devbroker/jars.py). The program is compiled by Eclipse's compiler, one of these jars, so
+a Java runtime is enough.
 """
 
+import hashlib
+import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,14 +14,17 @@ from pathlib import Path
 
 from tests.support.paths import ROOT
 from tests.truth_suite.disorder import Stream
-from topology.devbroker.jars import ProviderUnavailableError, java, maven_libs
+from topology.devbroker.jars import maven_libs
+from topology.devbroker.java import java
+from topology.devbroker.packages import ProviderUnavailableError
 
 HERE = Path(__file__).with_name("kafka_streams")
 POM = HERE / "pom.xml"
 PROGRAM = HERE / "WindowedCounts.java"
 LIBS = ROOT / ".dev" / "kafka-streams-libs"
 WHAT = "Kafka Streams (about 23 MB)"
-REMEDY = "install a JDK 17 or newer and Maven, as in `apt-get install openjdk-17-jdk-headless maven`"
+COMPILER = "org.eclipse.jdt.internal.compiler.batch.Main"
+REMEDY = "install Java 17 or newer and Maven, as in `apt-get install openjdk-17-jre-headless maven`"
 TIMEOUT_S = 240
 
 
@@ -51,7 +57,9 @@ def ask(streams: Sequence[Stream]) -> list[Answer]:
         OracleUnavailableError: no JDK 17+, or the jars are not there and Maven is missing or failed.
     """
     try:
-        command = [java(), "-XX:+UseSerialGC", "-cp", f"{maven_libs(POM, LIBS, WHAT)}/*", str(PROGRAM)]
+        libs = maven_libs(POM, LIBS, WHAT)
+        paths = f"{compiled(PROGRAM, libs)}:{libs}/*"
+        command = [java(), "-XX:+UseSerialGC", "-cp", paths, PROGRAM.stem]
     except ProviderUnavailableError as problem:
         raise OracleUnavailableError(f"Kafka Streams cannot be asked ({problem}): {REMEDY}") from problem
     ended = subprocess.run(
@@ -64,6 +72,35 @@ def ask(streams: Sequence[Stream]) -> list[Answer]:
     answers = _answers(ended.stdout)
     assert len(answers) == len(streams)
     return answers
+
+
+def compiled(program: Path, libs: Path) -> Path:
+    """The directory of a program's classes, compiled on first use; each version of it has its own.
+
+    Raises:
+        OracleUnavailableError: it does not compile.
+    """
+    classes = libs / f"{program.stem}-{hashlib.sha256(program.read_bytes()).hexdigest()[:12]}"
+    if not classes.is_dir():
+        partial = classes.with_suffix(".partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        command = [
+            java(),
+            "-cp",
+            f"{libs}/*",
+            COMPILER,
+            "-17",
+            "-nowarn",
+            "-cp",
+            ":".join(map(str, libs.glob("*.jar"))),
+        ]
+        ended = subprocess.run(
+            [*command, "-d", str(partial), str(program)], capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+        )
+        if ended.returncode:
+            raise OracleUnavailableError(f"{program.name} does not compile:\n{ended.stdout}{ended.stderr}")
+        partial.rename(classes)
+    return classes
 
 
 def _question(streams: Sequence[Stream]) -> str:

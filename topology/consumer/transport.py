@@ -2,7 +2,7 @@
 
 Faust 0.15.3 handles every record with at least four asyncio tasks, keeps a buffer of records between consumer and agent that
 a rebalance may or may not clear, and commits offsets past messages in flight. Each override below says which of that it
-replaces; tests/integration/consumer/test_transport.py has a test for each. All that touches Faust's internals is in this file.
+replaces; tests/integration/consumer has a test for each. All that touches Faust's internals is in this file.
 """
 
 import asyncio

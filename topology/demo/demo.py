@@ -29,6 +29,8 @@ from topology.monitor.view import LiveView
 from topology.settings import Settings, split_host_port
 from topology.traffic.generate import Generated
 
+# The demo keeps to topics of its own and deletes them, so it may use the broker that the worker uses.
+_ADDRESS_VARIABLE = "MODPULSE_KAFKA__BOOTSTRAP_SERVERS"
 _READY_S = 60.0
 _SETTLE_S = 60.0
 _STOP_S = 30.0
@@ -48,7 +50,7 @@ def run_demo(scenario: Scenario, stream: TextIO = sys.stderr) -> Outcome:
     """
     stream.write("starting Kafka ...\n")
     stream.flush()
-    with dev_broker() as broker:
+    with dev_broker(address_variable=_ADDRESS_VARIABLE) as broker:
         directory = Path(tempfile.mkdtemp(prefix="modpulse-demo-"))
         # On a broker of somebody else's the demo keeps to topics of its own, and takes them away again.
         borrowed = broker.provider == "address"

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Iterator, Mapping
 
 from topology.devbroker.handshake import wait_until_ready
-from topology.devbroker.jars import ProviderUnavailableError
+from topology.devbroker.packages import ProviderUnavailableError
 from topology.devbroker.process import DEFAULT_PROPERTIES, free_port
 
 IMAGE = "apache/kafka:4.1.0"

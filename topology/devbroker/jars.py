@@ -1,86 +1,93 @@
-"""Apache Kafka's jars, fetched once by Maven, and the command lines that run a class of theirs.
+"""Jars from Maven Central by a locked list, fetched once, and the command lines that run a class of Kafka's.
 
-Each version of `pom.xml` gets its own directory below `<checkout>/.dev/kafka-libs`, so jars a running broker still
-reads are never replaced under it.
+A pom names what is wanted, `<pom>.lock` beside it every jar that comes of it with its SHA-256. Maven fetches them where it is
+installed, else `jgo` from PyPI does. Each version of a lock has its own directory below `<checkout>/.dev`, so jars a running
+broker still reads are never replaced under it.
 """
 
-import fcntl
 import hashlib
 import os
-import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from schemas.errors import ConfigError
+from topology.devbroker.java import java
+from topology.devbroker.packages import DEV, ProviderUnavailableError, installed, locked, tell
 
 _POM = Path(__file__).with_name("pom.xml")
-_LIBS = Path(__file__).resolve().parents[2] / ".dev" / "kafka-libs"
-_OLDEST_JAVA = 17  # Kafka 4 brokers need it
+_RESOLVER = Path(__file__).with_name("resolver.lock")
+_DOWNLOADER = Path(__file__).with_name("download_jars.py")
+_LIBS = DEV / "kafka-libs"
 _FETCH_TIMEOUT_S = 900
-_JAVA_TIMEOUT_S = 60
+# A line after so many jars: people see that it goes on, and a log stays short.
+_TOLD_EVERY = 20
 
 
-class ProviderUnavailableError(ConfigError):
-    """A provider cannot give a broker here; the text says why."""
+@dataclass(frozen=True, slots=True)
+class Jar:
+    """One jar of a lock."""
+
+    group: str
+    artifact: str
+    version: str
+    sha256: str
+
+    @property
+    def coordinate(self) -> str:
+        """`group:artifact:version`."""
+        return f"{self.group}:{self.artifact}:{self.version}"
+
+    @property
+    def file(self) -> str:
+        """The name Maven gives it."""
+        return f"{self.artifact}-{self.version}.jar"
 
 
-def java() -> str:
-    """Find a Java 17+ command: that of JAVA_HOME, else the one on the PATH.
+def lock_of(pom: Path) -> Path:
+    """The lock beside a pom."""
+    return pom.with_suffix(".lock")
 
-    Raises:
-        ProviderUnavailableError: there is none, or it is older.
-    """
-    home = os.environ.get("JAVA_HOME")
-    command = shutil.which("java", path=str(Path(home) / "bin")) if home else None
-    command = command or shutil.which("java")
-    if command is None:
-        raise ProviderUnavailableError("no `java` command")
-    told = subprocess.run([command, "-version"], capture_output=True, text=True, timeout=_JAVA_TIMEOUT_S, check=False)
-    version = re.search(r'version "(\d+)', told.stderr)
-    if version is None:
-        raise ProviderUnavailableError("`java -version` names no version")
-    if int(version[1]) < _OLDEST_JAVA:
-        raise ProviderUnavailableError(f"`java` is version {version[1]}, Kafka 4 needs {_OLDEST_JAVA} or newer")
-    return command
+
+def locked_jars(pom: Path) -> list[Jar]:
+    """The jars of a pom's lock; a line is a coordinate and a SHA-256."""
+    jars = []
+    for line in lock_of(pom).read_text("utf-8").splitlines():
+        if not line.startswith("#"):
+            coordinate, sha256 = line.split()
+            group, artifact, version = coordinate.split(":")
+            jars.append(Jar(group, artifact, version, sha256))
+    return jars
 
 
 def kafka_libs() -> Path:
     """Return the directory of Kafka's jars, fetching them on first use.
 
     Raises:
-        ProviderUnavailableError: they are not there yet and Maven is missing or failed.
+        ProviderUnavailableError: they are not there yet and cannot be fetched.
     """
     return maven_libs(_POM, _LIBS, "Apache Kafka (about 55 MB)")
 
 
 def maven_libs(pom: Path, home: Path, what: str) -> Path:
-    """Return the directory of the jars a pom names, fetching them on first use. Concurrent callers wait for one fetch.
+    """Return the directory of the jars a pom's lock names, fetching them on first use. Concurrent callers wait for one fetch.
 
     Args:
-        pom: each version of it gets a directory of its own.
+        pom: its lock is beside it; each version of the lock gets a directory of its own.
         home: where those directories are.
         what: what it brings, for messages.
 
     Raises:
-        ProviderUnavailableError: they are not there yet and Maven is missing or failed.
+        ProviderUnavailableError: they are not there yet and cannot be fetched, or they are not those of the lock.
     """
-    libs = home / hashlib.sha256(pom.read_bytes()).hexdigest()[:12]
+    libs = home / hashlib.sha256(lock_of(pom).read_bytes()).hexdigest()[:12]
     if libs.is_dir():
         return libs
-    maven = shutil.which("mvn")
-    if maven is None:
-        raise ProviderUnavailableError(f"no `mvn` command to fetch {what} with")
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        with (home / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not libs.is_dir():
-                _fetch(maven, pom, libs, what)
-    except OSError as problem:
-        raise ProviderUnavailableError(f"cannot keep the jars of {what} in {home}: {problem}") from problem
+    with locked(home, f"the jars of {what}"):
+        if not libs.is_dir():
+            _fetch(pom, libs, what)
     return libs
 
 
@@ -103,10 +110,23 @@ def kafka_java(
     return [command, *jvm, "-cp", paths, main_class, *arguments]
 
 
-def _fetch(maven: str, pom: Path, libs: Path, what: str) -> None:
-    print(f"modpulse: fetching {what} with Maven, once ...", file=sys.stderr, flush=True)
+def _fetch(pom: Path, libs: Path, what: str) -> None:
     partial = libs.with_suffix(".partial")
     shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    jars = locked_jars(pom)
+    maven = shutil.which("mvn")
+    if maven is None:
+        _by_jgo(jars, partial, what)
+    else:
+        _by_maven(maven, pom, partial, what)
+    _check(jars, partial, what)
+    partial.rename(libs)  # the directory appears complete or not at all
+    tell(f"{len(jars)} jars in {libs}")
+
+
+def _by_maven(maven: str, pom: Path, partial: Path, what: str) -> None:
+    tell(f"fetching {what} with Maven, once ...")
     command = [maven, "-q", "-B", "-f", str(pom), "dependency:copy-dependencies", f"-DoutputDirectory={partial}"]
     try:
         subprocess.run(
@@ -123,5 +143,40 @@ def _fetch(maven: str, pom: Path, libs: Path, what: str) -> None:
         raise ProviderUnavailableError(f"Maven could not fetch {what}: {first}") from problem
     except subprocess.TimeoutExpired as problem:
         raise ProviderUnavailableError(f"Maven did not fetch {what} within {_FETCH_TIMEOUT_S} s") from problem
-    partial.rename(libs)  # the directory appears complete or not at all
-    print(f"modpulse: {sum(1 for _ in libs.glob('*.jar'))} jars in {libs}", file=sys.stderr, flush=True)
+
+
+def _by_jgo(jars: Sequence[Jar], partial: Path, what: str) -> None:
+    packages = installed(_RESOLVER, "jgo, which fetches jars where Maven is not installed (1 MB)")
+    tell(f"fetching {what} with jgo, once: {len(jars)} jars ...")
+    command = [sys.executable, str(_DOWNLOADER), str(partial / "cache")]
+    environment = {**os.environ, "PYTHONPATH": str(packages)}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdin.write("".join(f"{jar.coordinate}\n" for jar in jars))
+        process.stdin.close()
+        for done, (jar, line) in enumerate(zip(jars, process.stdout, strict=False), 1):
+            Path(line.strip()).rename(partial / jar.file)
+            if done % _TOLD_EVERY == 0:
+                tell(f"{done} of {len(jars)} jars")
+        said = process.stderr.read()
+    if process.returncode:
+        last = next((line for line in reversed(said.splitlines()) if line.strip()), "no message")
+        raise ProviderUnavailableError(f"jgo could not fetch {what}: {last}")
+    shutil.rmtree(partial / "cache", ignore_errors=True)
+
+
+def _check(jars: Sequence[Jar], partial: Path, what: str) -> None:
+    """Compare what came with the lock.
+
+    Raises:
+        ProviderUnavailableError: a jar is missing, too many, or another one.
+    """
+    wanted = {jar.file: jar.sha256 for jar in jars}
+    found = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in partial.glob("*.jar")}
+    odd = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
+    if odd:
+        raise ProviderUnavailableError(f"the jars of {what} are not those of the lock: {', '.join(odd[:5])}")

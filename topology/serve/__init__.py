@@ -1,5 +1,5 @@
-"""HTTP answers of a process: today its probes and metrics.
+"""HTTP answers of a process, today its probes and metrics; and the question that a health check asks.
 
-May touch: aiohttp, and what it is handed to ask.
+May touch: aiohttp, urllib towards this machine, and what it is handed to ask.
 In: requests. Out: /livez, /readyz, /metrics.
 """

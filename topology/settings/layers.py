@@ -16,6 +16,7 @@ from topology.settings.model import Origin
 from topology.settings.names import (
     CONFIG_VARIABLE,
     ENV_PREFIX,
+    TEST_PREFIX,
     did_you_mean,
     environment_names,
     file_names,
@@ -62,11 +63,11 @@ def flag_layer(overrides: Mapping[str, object]) -> Layer:
 
 
 def env_layer(environ: Mapping[str, str]) -> Layer:
-    """Every variable that starts with MODPULSE_, except the one that names the file and Kubernetes' service links."""
+    """Every MODPULSE_ variable but the one that names the file, those of the tests, and Kubernetes' service links."""
     layer = Layer("env", "the environment")
     known = environment_names()
     for variable, value in sorted(environ.items()):
-        if not variable.startswith(ENV_PREFIX) or variable == CONFIG_VARIABLE:
+        if not variable.startswith(ENV_PREFIX) or variable.startswith(TEST_PREFIX) or variable == CONFIG_VARIABLE:
             continue
         if name := known.get(variable):
             layer.values[name] = value

@@ -12,6 +12,8 @@ from topology.settings.model import Settings
 ENV_PREFIX = "MODPULSE_"
 # Says where the file is, so it is no setting itself.
 CONFIG_VARIABLE = "MODPULSE_CONFIG"
+# What is said to the tests in the same shell is no setting of a worker.
+TEST_PREFIX = "MODPULSE_TEST_"
 
 _SECRET_FIELDS = ("sasl_password", "ssl_key_password")
 # A secret and its file stand for the same thing: a layer that gives one replaces the other of the layers below.

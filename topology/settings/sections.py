@@ -13,6 +13,7 @@ from topology.settings.units import (
     CountOrZero,
     DurationMs,
     HostPort,
+    HostPortOrOff,
     PositiveDurationMs,
     RatioOrOff,
     Switch,
@@ -166,7 +167,8 @@ class MetricsSettings(_Section):
     """The worker's own metrics and probes."""
 
     # Loopback: nothing is reachable from outside unless asked for. 9464 is the OpenTelemetry exporter's port.
-    bind: HostPort = "127.0.0.1:9464"
+    # Empty: no endpoint, so no probes either.
+    bind: HostPortOrOff = "127.0.0.1:9464"
 
 
 class LogSettings(_Section):

@@ -137,6 +137,11 @@ def parse_host_port(value: str) -> str:
     return match[0]
 
 
+def parse_host_port_or_off(value: str) -> str:
+    """The same, or nothing."""
+    return parse_host_port(value) if value.strip() else ""
+
+
 def split_host_port(address: str) -> tuple[str, int]:
     """The two halves of a valid `host:port`, the brackets of an IPv6 address removed."""
     host, _, port = address.rpartition(":")
@@ -185,6 +190,7 @@ RatioOrOff = Annotated[float | None, BeforeValidator(parse_ratio_or_off)]
 Switch = Annotated[bool, BeforeValidator(parse_switch)]
 WindowSizes = Annotated[Sizes, BeforeValidator(parse_window_sizes)]
 HostPort = Annotated[str, AfterValidator(parse_host_port)]
+HostPortOrOff = Annotated[str, AfterValidator(parse_host_port_or_off)]
 TopicName = Annotated[str, AfterValidator(parse_topic_name)]
 Count = Annotated[int, BeforeValidator(_number), Field(ge=1, le=2**31 - 1)]
 CountOrZero = Annotated[int, BeforeValidator(_number), Field(ge=0, le=2**31 - 1)]

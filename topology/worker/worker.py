@@ -84,8 +84,8 @@ class Worker:
             ModpulseError: why it ended, when it was not asked to.
         """
         turning = asyncio.ensure_future(self._turn())
-        host, port = split_host_port(self._settings.metrics.bind)
-        await self.probes.start(host, port)
+        if self._settings.metrics.bind:
+            await self.probes.start(*split_host_port(self._settings.metrics.bind))
         announce(self.probes.addresses)
         log.info("probes", listening=self.probes.addresses, native=self._native)
         try:

@@ -13,12 +13,14 @@ import yaml
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from schemas.errors import BrokerUnavailable
+from tests.support.broker.names import delete_topics_of_tests, new_name, topics_of_tests
+from tests.support.broker.records import until
 from tests.support.paths import ROOT
 from topology.devbroker import Broker, KafkaProcess, dev_broker, kafka_java
 from topology.devbroker.container import environment
 from topology.devbroker.handshake import is_ready
 from topology.devbroker.process import free_port
-from topology.devbroker.provider import ADDRESS_VARIABLE
+from topology.devbroker.provider import TEST_ADDRESS_VARIABLE
 
 pytestmark = pytest.mark.broker
 
@@ -55,8 +57,9 @@ def topics(address: str) -> list[str]:
 
 
 def test_the_broker_of_the_suite_creates_topics_at_once(broker: Broker) -> None:
-    create_topic(broker.bootstrap_servers, "devbroker-answers")
-    assert "devbroker-answers" in topics(broker.bootstrap_servers)
+    name = new_name("answers")
+    create_topic(broker.bootstrap_servers, name)
+    assert name in topics(broker.bootstrap_servers)
 
 
 def test_a_killed_broker_comes_back_on_its_port_with_its_topics(kafka: KafkaProcess) -> None:
@@ -116,10 +119,21 @@ def test_the_broker_dies_with_the_process_that_started_it(tmp_path: Path) -> Non
 
 
 def test_a_given_address_is_preferred_and_left_running(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(ADDRESS_VARIABLE, broker.bootstrap_servers)
+    monkeypatch.setenv(TEST_ADDRESS_VARIABLE, broker.bootstrap_servers)
     with dev_broker() as given:
         assert given == Broker(broker.bootstrap_servers, "address", None)
     assert is_ready(broker.bootstrap_servers)
+
+
+def test_what_tests_made_is_deleted_and_nothing_else(broker: Broker) -> None:
+    servers = broker.bootstrap_servers
+    another, ours, theirs = new_name("another-run"), new_name("ours"), f"orders-{new_name('theirs')}"
+    for name in (another, ours, theirs):
+        create_topic(servers, name)
+    spared = topics_of_tests(servers) - {ours}
+    assert delete_topics_of_tests(servers, spared) == {ours}
+    assert {another, theirs} <= set(topics(servers))
+    until(lambda: ours not in topics(servers), "the topic is gone")
 
 
 @pytest.mark.parametrize("source", ["compose", "test container"])

@@ -1,13 +1,13 @@
 """`topics create` and `doctor` on a real broker."""
 
 import asyncio
-from uuid import uuid4
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import NewTopic
 
 from schemas.errors import BrokerUnavailable
+from tests.support.broker.names import new_name
 from topology.devbroker import Broker
 from topology.kafka.broker_protocol import quorum_time
 from topology.kafka.client import admin_client, client_options
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.broker
 
 def settings_for(broker: Broker, **more: str) -> Settings:
     """Settings whose every topic is this test's own, also on a broker that has seen the test before."""
-    fleet = f"doctor-{uuid4().hex[:12]}"
+    fleet = new_name("doctor")
     names = {f"topics.{field}": f"{fleet}.{field}" for field in TOPIC_FIELDS}
     flags = {"kafka.bootstrap_servers": broker.bootstrap_servers, "application_id": fleet, **names, **more}
     return load_settings(overrides=flags, environ={})

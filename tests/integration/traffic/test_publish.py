@@ -3,13 +3,13 @@
 import asyncio
 import io
 from collections import Counter
-from uuid import uuid4
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import NewTopic
 
 from schemas.errors import BrokerUnavailable, ConfigError
+from tests.support.broker.names import new_name
 from tests.truth import partition_of
 from topology.devbroker import Broker
 from topology.kafka.client import admin_client, client_options
@@ -29,7 +29,7 @@ Records = dict[int, list[tuple[bytes | None, bytes]]]
 
 
 def settings_for(broker: Broker) -> Settings:
-    names = {"topics.module_log_events": f"publish-{uuid4().hex[:12]}"}
+    names = {"topics.module_log_events": new_name("publish")}
     return load_settings(overrides={"kafka.bootstrap_servers": broker.bootstrap_servers, **names}, environ={})
 
 

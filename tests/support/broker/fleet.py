@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from uuid import uuid4
 
 import orjson
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.broker.follower import Follower
+from tests.support.broker.names import new_name
 from tests.support.broker.records import (
     DEADLINE_S,
     MODPULSE,
@@ -142,7 +142,7 @@ class Fleet:
             environment: settings by lower-case environment name without prefix, such as `windows__grace`.
         """
         self.servers = servers
-        self.name = f"it-{uuid4().hex[:10]}"
+        self.name = new_name("it")
         self._directory = directory
         named = {f"topics__{field}": f"{self.name}.{field}" for field in TOPIC_FIELDS}
         base = {

@@ -25,6 +25,8 @@ from bench.rig.turns import Turn, pause, turn
 from bench.rig.workload import Loaded, Workload, records
 from schemas.events import ModuleLogEvent
 
+pytestmark = pytest.mark.slow
+
 _TASK = Task("127.0.0.1:1", "input", 4, 1000, "run", 30_000, 10_000)
 
 

@@ -12,6 +12,8 @@ from tests.faults.planted.planting import PLANTED, RottenMutantError, replace
 from tests.faults.rows_of_mutants import SHORT_MUTANTS, control_rows, mutant_rows
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 # Each bug in a process of its own, made from one that has imported the program.
 PLANT_ALL = """
 import os, sys

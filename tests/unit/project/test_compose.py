@@ -140,9 +140,20 @@ def test_services_of_ours_run_without_rights_they_do_not_need(name: str) -> None
 def test_the_image_runs_as_nobody_special_and_checks_its_own_liveness() -> None:
     final = DOCKERFILE[DOCKERFILE.rindex("\nFROM ") :]
     assert re.search(r"^USER [1-9]\d+$", final, re.MULTILINE)
-    assert re.search(r"^HEALTHCHECK (.|\\\n)*http://127\.0\.0\.1:9464/livez", final, re.MULTILINE)
+    assert re.search(r'^HEALTHCHECK (.|\\\n)*CMD \["modpulse", "probe"\]', final, re.MULTILINE)
     assert re.search(r"^STOPSIGNAL SIGTERM$", final, re.MULTILINE)
     assert "--require-hashes -r requirements.lock" in DOCKERFILE
+
+
+def test_the_bases_of_the_image_are_of_one_release_of_debian_and_pinned() -> None:
+    bases = re.findall(r"^FROM (\S+?):(\S+)", DOCKERFILE, re.MULTILINE)
+    assert {name for name, _ in bases} == {"rust", "python"}
+    assert len({tag.rsplit("-", 1)[1] for _, tag in bases}) == 1
+    assert all(re.match(r"\d+\.\d+(\.\d+)?-slim-", tag) for _, tag in bases)
+
+
+def test_an_image_whose_compiled_part_does_not_load_says_so() -> None:
+    assert "MODPULSE_NATIVE=require" in DOCKERFILE
 
 
 def test_everything_the_image_copies_exists_and_is_sent_to_the_engine() -> None:

@@ -24,6 +24,7 @@ from schemas import state
 from schemas.alert_state import ActiveAlert
 from tests.support.paths import ROOT
 from topology.cli import app
+from topology.devbroker.provider import TEST_ADDRESS_VARIABLE
 from topology.docs import metrics_page, settings_page
 from topology.settings import Settings, environment_names, load_settings, setting_names
 from topology.settings.names import CONFIG_VARIABLE
@@ -120,7 +121,7 @@ def test_every_command_mentioned_exists(page: Path) -> None:
 @each_page
 def test_every_environment_name_mentioned_is_a_setting(page: Path) -> None:
     found = set(re.findall(r"MODPULSE_[A-Z0-9_]*", page.read_text("utf-8")))
-    settings = {*environment_names(), CONFIG_VARIABLE, "MODPULSE_"}
+    settings = {*environment_names(), CONFIG_VARIABLE, TEST_ADDRESS_VARIABLE, "MODPULSE_"}
     assert {name for name in found - settings if not is_service_link(name)} == set()
 
 

@@ -12,6 +12,8 @@ import pytest
 
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 PROPERTY = """
 from hypothesis import given, settings
 from hypothesis import strategies as st

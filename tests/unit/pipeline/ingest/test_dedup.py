@@ -14,6 +14,8 @@ from pipeline.ingest.dedup import ABSENT, MIN_SLOTS, SLOT_BYTES, SPARE_PANES, De
 from pipeline.native import Native, load_native
 from tests.support.core.cores import fixed
 
+pytestmark = pytest.mark.slow
+
 PANE_MS = 10
 Item = tuple[int, int, int]  # id, event time, stream time
 

@@ -12,6 +12,7 @@ from pipeline.native import Native
 from tests.support.core.cores import NOW_MS, START_MS, Event, Run, batch_of, config_of, last_of_each
 from tests.support.core.ingested import counted
 
+pytestmark = pytest.mark.slow
 FULL = CoreConfig(limits=Limits(max_modules=1))
 
 

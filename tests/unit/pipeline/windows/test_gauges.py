@@ -21,6 +21,8 @@ from schemas.state import POSITION_KEY, SumsChunk, pack, unpack
 from tests.support.core.cores import NOW_MS, START_MS, Event, Run, batch_of, config_of, last_of_each
 from tests.support.core.folded import sums_of
 
+pytestmark = pytest.mark.slow
+
 CONFIG = config_of((1,), 0, 60_000)
 LARGE = 1e308
 

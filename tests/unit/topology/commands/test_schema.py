@@ -32,7 +32,7 @@ def test_schema_show_and_validate_keep_to_the_contract(run: Run) -> None:
 
 def test_lines_are_read_plain_compressed_or_from_standard_input(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("e.jsonl").write_bytes(EVENT + b"\r\n\n" + EVENT)
-    Path("e.gz").write_bytes(gzip.compress(EVENT + b"\n" + EVENT))
+    Path("e.gz").write_bytes(gzip.compress(EVENT + b"\n" + EVENT, mtime=0))
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(EVENT + b"\n" + EVENT + b"\n")))
     for file in ("e.jsonl", "e.gz", "-"):
         code, out, _ = run("schema", "validate", TOPIC, file)
@@ -48,7 +48,7 @@ def test_a_wrong_line_is_named_with_its_file_and_number(run: Run) -> None:
     assert last == "fail  2 records checked, 1 wrong"
 
 
-@pytest.mark.parametrize("content", [None, gzip.compress(EVENT)[:-5]])
+@pytest.mark.parametrize("content", [None, gzip.compress(EVENT, mtime=0)[:-5]])
 def test_a_file_that_cannot_be_read_to_its_end_is_no_finding_about_its_lines(run: Run, content: bytes | None) -> None:
     if content is not None:
         Path("e.gz").write_bytes(content)

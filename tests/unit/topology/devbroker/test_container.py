@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.support.core.cores import fixed
 from topology.devbroker.container import _ask_engine, environment, environment_name
-from topology.devbroker.jars import ProviderUnavailableError
+from topology.devbroker.packages import ProviderUnavailableError
 from topology.devbroker.process import DEFAULT_PROPERTIES
 
 words = st.text("abcxyz", min_size=1, max_size=5)

@@ -9,45 +9,49 @@ import pytest
 
 from schemas.errors import BrokerUnavailable, ConfigError
 from topology.devbroker import Broker, dev_broker, provider
-from topology.devbroker.jars import ProviderUnavailableError
+from topology.devbroker.packages import ProviderUnavailableError
 from topology.devbroker.process import free_port
-from topology.devbroker.provider import ADDRESS_VARIABLE
+from topology.devbroker.provider import TEST_ADDRESS_VARIABLE
 
 
 def test_a_given_address_where_nothing_listens_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("topology.devbroker.provider._GIVEN_DEADLINE_S", 0.3)
-    monkeypatch.setenv(ADDRESS_VARIABLE, f"127.0.0.1:{free_port()}")
-    with pytest.raises(BrokerUnavailable, match=ADDRESS_VARIABLE), dev_broker():
+    monkeypatch.setenv(TEST_ADDRESS_VARIABLE, f"127.0.0.1:{free_port()}")
+    with pytest.raises(BrokerUnavailable, match=TEST_ADDRESS_VARIABLE), dev_broker():
         pass
+
+
+def no_network(lock: Path, what: str) -> Path:
+    raise ProviderUnavailableError("no network")
 
 
 def test_without_any_provider_the_error_names_all_three(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delenv(ADDRESS_VARIABLE, raising=False)
+    monkeypatch.delenv(TEST_ADDRESS_VARIABLE, raising=False)
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no-engine.sock")
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("topology.devbroker.java.installed", no_network)
     with pytest.raises(ConfigError) as caught, dev_broker():
         pass
     message = str(caught.value)
-    assert ADDRESS_VARIABLE in message
+    assert TEST_ADDRESS_VARIABLE in message
     assert "Docker engine" in message
-    assert "JDK 17" in message
-    assert "Maven" in message
-    assert "no `java` command" in message
+    assert "Java 17 and Maven" in message
+    assert "no `java` command, and no network" in message
 
 
 def test_a_given_address_is_taken_when_any_of_its_parts_listens(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         address = f"127.0.0.1:{free_port()},127.0.0.1:{listening.getsockname()[1]}"
-        monkeypatch.setenv(ADDRESS_VARIABLE, f" {address} ")
+        monkeypatch.setenv(TEST_ADDRESS_VARIABLE, f" {address} ")
         with dev_broker() as given:
             assert given == Broker(address, "address", None)
 
 
 def test_a_given_address_without_a_port_is_a_wrong_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     for address in ("localhost", "localhost:", "localhost:kafka"):
-        monkeypatch.setenv(ADDRESS_VARIABLE, address)
-        with pytest.raises(ConfigError, match=ADDRESS_VARIABLE), dev_broker():
+        monkeypatch.setenv(TEST_ADDRESS_VARIABLE, address)
+        with pytest.raises(ConfigError, match=TEST_ADDRESS_VARIABLE), dev_broker():
             pass
 
 
@@ -81,7 +85,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> type[Started]:
     class Own(Started):
         """The counts of this test."""
 
-    monkeypatch.delenv(ADDRESS_VARIABLE, raising=False)
+    monkeypatch.delenv(TEST_ADDRESS_VARIABLE, raising=False)
     monkeypatch.setattr(provider, "kafka_container", no_docker)
     monkeypatch.setattr(provider, "KafkaProcess", Own)
     monkeypatch.setattr(provider, "java", lambda: "java")
@@ -91,7 +95,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> type[Started]:
 
 def test_a_port_that_was_taken_meanwhile_is_tried_twice_more(started: type[Started]) -> None:
     with dev_broker() as found:
-        assert (found.bootstrap_servers, found.provider) == ("127.0.0.1:1", "maven")
+        assert (found.bootstrap_servers, found.provider) == ("127.0.0.1:1", "jars")
         assert (started.begun, started.ended) == (3, 0)
     assert (started.begun, started.ended) == (3, 1), "gone with the context"
 

@@ -68,6 +68,9 @@ def test_floors_stand_from_the_roof_down_without_rooms_yet_to_be_built() -> None
 
 
 def test_the_purpose_of_a_room_is_the_first_sentence_of_its_sign() -> None:
-    assert purpose("topology", "serve") == "HTTP answers of a process: today its probes and metrics"
+    assert (
+        purpose("topology", "serve")
+        == "HTTP answers of a process, today its probes and metrics; and the question that a health check asks"
+    )
     assert not purpose("topology", "runtime").endswith(".")
     assert "`" not in purpose("topology", "supervisor")

@@ -48,7 +48,7 @@ def test_what_is_made_by_hand_is_what_aiokafka_writes() -> None:
     assert [(r.offset, r.timestamp, r.key, r.value) for r in read] == [row[:4] for row in rows]
 
 
-@pytest.mark.parametrize("parser", parsers(), ids=repr)
+@pytest.mark.parametrize("parser", parsers(), ids=lambda way: "native" if way else "python")
 @pytest.mark.parametrize("large", [False, True])
 def test_a_batch_that_is_not_what_its_header_says_is_undecodable(parser: Native | None, large: bool) -> None:
     """Whether aiokafka may be asked for objects of it or not."""
@@ -72,7 +72,7 @@ def test_a_batch_that_is_not_what_its_header_says_is_undecodable(parser: Native 
         assert 1 <= place.records <= place.last_offset - 7 + 1
 
 
-@pytest.mark.parametrize("parser", parsers(), ids=repr)
+@pytest.mark.parametrize("parser", parsers(), ids=lambda way: "native" if way else "python")
 @pytest.mark.parametrize("deltas", [(0, 0), (1, 0), (-1, 1), (0, 5), (0, 2**62)])
 def test_offsets_that_do_not_rise_within_the_batch_make_it_undecodable(
     parser: Native | None, deltas: tuple[int, int]
@@ -82,7 +82,7 @@ def test_offsets_that_do_not_rise_within_the_batch_make_it_undecodable(
         wire_batch(wire.framed(body, base=7, count=2, last_delta=4)).parts(parser, *WHOLE)
 
 
-@pytest.mark.parametrize("parser", parsers(), ids=repr)
+@pytest.mark.parametrize("parser", parsers(), ids=lambda way: "native" if way else "python")
 @pytest.mark.parametrize("codec", CODECS.values(), ids=list(CODECS))
 def test_a_batch_takes_its_bytes_and_64_more_for_each_record_and_header(parser: Native | None, codec: int) -> None:
     rows = [Rec(n, T0, b"k", b"v" * 100, ((b"h", b"x"),) * 3) for n in range(50)]
@@ -98,7 +98,7 @@ def test_a_batch_takes_its_bytes_and_64_more_for_each_record_and_header(parser: 
     assert batch.refused(caught.value, 0).data == wire.batch(rows, codec)
 
 
-@pytest.mark.parametrize("parser", parsers(), ids=repr)
+@pytest.mark.parametrize("parser", parsers(), ids=lambda way: "native" if way else "python")
 @pytest.mark.parametrize("codec", CODECS.values(), ids=list(CODECS))
 def test_a_large_batch_comes_in_parts_of_its_own(parser: Native | None, codec: int) -> None:
     """Parts of a decompressed batch hold only their own bytes, and outlive whatever is decompressed next."""
@@ -115,14 +115,14 @@ def test_a_large_batch_comes_in_parts_of_its_own(parser: Native | None, codec: i
         assert all(isinstance(part, RecordRows) and len(part.data) <= 200_000 for part in found)
 
 
-@pytest.mark.parametrize("parser", parsers(), ids=repr)
+@pytest.mark.parametrize("parser", parsers(), ids=lambda way: "native" if way else "python")
 def test_log_append_time_is_the_time_of_the_whole_batch(parser: Native | None) -> None:
     rows = [Rec(0, T0, b"k", b"v"), Rec(1, T0 + 5, b"k", b"v")]
     found = parsed(wire_batch(wire.batch(rows, attributes=wire.LOG_APPEND_TIME)), parser)
     assert [found.timestamps[i] for i in (0, 1)] == [T0 + 5, T0 + 5]
 
 
-@pytest.mark.parametrize("parser", parsers(), ids=repr)
+@pytest.mark.parametrize("parser", parsers(), ids=lambda way: "native" if way else "python")
 def test_a_header_whose_name_is_not_utf8_keeps_its_bytes(parser: Native | None) -> None:
     """aiokafka's own parser raises UnicodeDecodeError, and would on every restart."""
     rows = [Rec(0, T0, b"k", b"v", ((b"n\xffm\xfe", b"\xff"), (b"", None))), Rec(1, T0, b"k", b"w")]

@@ -46,7 +46,7 @@ def read(pieces: Sequence[Piece]) -> list[Rec]:
     return [rec for piece in pieces if not piece.records.whole for rec in recs_of(piece.records)]
 
 
-@pytest.mark.parametrize("parser", parsers(), ids=repr)
+@pytest.mark.parametrize("parser", parsers(), ids=lambda way: "native" if way else "python")
 @pytest.mark.parametrize("codec", [0, LZ4])
 @pytest.mark.parametrize("least", [1, 7, 100, 5_000])
 def test_a_piece_has_less_than_three_times_the_records_asked_for(parser: Native | None, codec: int, least: int) -> None:
@@ -61,7 +61,7 @@ def test_a_piece_has_less_than_three_times_the_records_asked_for(parser: Native 
     assert sum(len(piece.records) < least for piece in pieces) <= 2
 
 
-@pytest.mark.parametrize("parser", parsers(), ids=repr)
+@pytest.mark.parametrize("parser", parsers(), ids=lambda way: "native" if way else "python")
 def test_a_piece_is_of_bounded_size(parser: Native | None) -> None:
     large = [Rec(n, T0, b"k", bytes(1 << 20)) for n in range(50)]
     batches = taken(wire.batch(large, ZSTD), wire.batch(rows(50, 3)), wire.batch(rows(53, 3)))
@@ -71,7 +71,7 @@ def test_a_piece_is_of_bounded_size(parser: Native | None) -> None:
     assert all(piece.nbytes <= PIECE_BYTES for piece in pieces)
 
 
-@pytest.mark.parametrize("parser", parsers(), ids=repr)
+@pytest.mark.parametrize("parser", parsers(), ids=lambda way: "native" if way else "python")
 def test_what_cannot_be_used_is_one_entry_in_its_place(parser: Native | None) -> None:
     bomb = wire.bomb([LIMIT] * 3, base=20)
     broken = wire.framed(b"garbage", base=23, count=4, last_delta=6, attributes=GZIP)
@@ -97,7 +97,7 @@ def test_a_refused_batch_says_which_setting_and_what_to_do() -> None:
     assert "send smaller batches" in piece.records.whole[0].message
 
 
-@pytest.mark.parametrize("parser", parsers(), ids=repr)
+@pytest.mark.parametrize("parser", parsers(), ids=lambda way: "native" if way else "python")
 def test_a_reader_may_begin_in_the_middle_of_a_batch(parser: Native | None) -> None:
     """A task that flushed between two slices of a batch goes on from there."""
     for codec in (0, LZ4):

@@ -174,3 +174,7 @@ def test_health_keys_can_be_set_one_by_one_and_overridden_by_glob(tmp_path: Path
     assert batch.profile.thresholds["p99"] == Threshold(None, 10_000.0, 15.0)
     assert batch.profile.thresholds["p95"] == Threshold(500.0, 5_000.0, 15.0)
     assert everything.profile == health.default
+
+
+def test_what_is_said_to_the_tests_is_no_setting() -> None:
+    assert load_settings(environ={"MODPULSE_TEST_BOOTSTRAP_SERVERS": "127.0.0.1:1"}) == load_settings(environ={})

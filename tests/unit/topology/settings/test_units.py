@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.core.cores import fixed
-from topology.settings import split_host_port
+from topology.settings import load_settings, split_host_port
 from topology.settings.units import (
     format_duration,
     format_size,
@@ -160,3 +160,8 @@ def test_a_topic_has_a_name_that_kafka_takes() -> None:
     for name in ("", ".", "..", "x" * 250, "a b", "a/b", "ä", "a\n"):
         with pytest.raises(ValueError, match="is not a legal Kafka name"):
             parse_topic_name(name)
+
+
+@pytest.mark.parametrize(("text", "bind"), [("", ""), ("  ", ""), ("[::1]:80", "[::1]:80")])
+def test_an_empty_address_of_the_metrics_means_no_endpoint(text: str, bind: str) -> None:
+    assert load_settings(environ={"MODPULSE_METRICS__BIND": text}).metrics.bind == bind

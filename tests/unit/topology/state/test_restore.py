@@ -60,7 +60,7 @@ def read(log: StoredLog, edges: LogEdges | None = None, native: Native | None = 
         return asyncio.run(read_changelog({}, TP.topic, TP.partition, edges, native))
 
 
-@pytest.mark.parametrize("parser", parsers(), ids=repr)
+@pytest.mark.parametrize("parser", parsers(), ids=lambda way: "native" if way else "python")
 @fixed(25)
 @given(st.lists(RECORDS, min_size=1, max_size=4))
 def test_the_newest_value_of_each_key_is_kept_and_deleted_ones_are_not(
