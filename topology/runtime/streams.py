@@ -53,7 +53,12 @@ class _Errors(_Output):
         return size
 
 
-def _text(raw: _Output, former: TextIO) -> io.TextIOWrapper:
+def _checked(former: TextIO, kind: type[_Output]) -> TextIO:
+    """The same stream, checked; a stream that is no file stays as it is."""
+    try:
+        raw = kind(former)
+    except (OSError, ValueError):
+        return former
     return io.TextIOWrapper(
         io.BufferedWriter(raw),
         encoding=former.encoding,
@@ -70,20 +75,21 @@ def checked_streams() -> Iterator[None]:
         OutputFailed: what was still buffered at the end cannot be written.
     """
     former = sys.stdout, sys.stderr
+    # A stream whose descriptor was closed before the start is none at all.
+    sys.stdout, sys.stderr = former[0] or io.StringIO(), former[1] or io.StringIO()
     try:
-        out, err = _text(_Output(sys.stdout), sys.stdout), _text(_Errors(sys.stderr), sys.stderr)
-    except (OSError, ValueError, AttributeError):  # not files, or closed: somebody put others in their place
+        sys.stdout.flush()
+        sys.stderr.flush()
+        sys.stdout, sys.stderr = _checked(sys.stdout, _Output), _checked(sys.stderr, _Errors)
         yield
-        return
-    for stream in former:
-        stream.flush()
-    sys.stdout, sys.stderr = out, err
-    try:
-        yield
-        out.flush()
+        sys.stdout.flush()
+    except SystemExit:  # the ordinary end of a command
+        sys.stdout.flush()
+        raise
     finally:
+        for stream, before in zip((sys.stdout, sys.stderr), former, strict=True):
+            if stream is not before:
+                # What could not be written is told already; closing writes the rest of it, if it can.
+                with contextlib.suppress(OutputFailed):
+                    stream.close()
         sys.stdout, sys.stderr = former
-        for stream in (out, err):
-            # What could not be written is told already; closing writes the rest of it, if it can.
-            with contextlib.suppress(OutputFailed):
-                stream.close()

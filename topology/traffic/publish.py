@@ -84,10 +84,11 @@ async def publish(
     stop = asyncio.Event()
     senders: list[BatchSender] = []
     try:
-        with signals(stop), LineFeed(lines, _CHUNK_LINES, live=live) as feed:
+        with signals(stop):
             async with batch_sender(settings, settings.topics.module_log_events) as sender:
                 senders.append(sender)
-                unreadable = await _send_all(feed, sender, done, stop, progress, check)
+                with LineFeed(lines, _CHUNK_LINES, live=live) as feed:
+                    unreadable = await _send_all(feed, sender, done, stop, progress, check)
     except ModpulseError as error:
         if not senders:
             raise
