@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from confluent_kafka import KafkaException
 
-from tests.support.broker.kit import FIRST_SPANS, REAL_SPANS, Fleet, Json, json_values, real_lines, until
+from tests.support.broker.fleet import Fleet
+from tests.support.broker.records import FIRST_SPANS, REAL_SPANS, Json, json_values, real_lines, until
 from topology.devbroker import Broker
 
 MakeFleet = Callable[..., Fleet]

@@ -19,7 +19,7 @@ from faust.types import TP
 import topology.consumer.transport
 from pipeline.config import CoreConfig
 from pipeline.cores.module_core import ModuleCore
-from tests.support.broker.kit import T0, event
+from tests.support.broker.records import T0, event
 from topology.consumer.fetch import Piece, Span
 from topology.consumer.transport import QUIET_WAIT_MS, BatchConsumer, _Thread
 from topology.kafka.client import client_options

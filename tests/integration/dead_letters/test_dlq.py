@@ -17,7 +17,8 @@ import pytest
 from confluent_kafka import Producer
 
 from tests.integration.conftest import MakeFleet
-from tests.support.broker.kit import DEADLINE_S, MODPULSE, Fleet, Json, Record, Row, row, until, wall_ms
+from tests.support.broker.fleet import Fleet
+from tests.support.broker.records import DEADLINE_S, MODPULSE, Json, Record, Row, row, until, wall_ms
 from topology.dead_letters.record import LetterFilter
 from topology.dead_letters.replay import FOREIGN, TOO_LARGE, TRUNCATED, Replayed, ReplayOrder, replay
 from topology.runtime.progress import Progress

@@ -13,7 +13,7 @@ from pipeline.outputs import Cut, Emitted, Forwarded, Outbox, Rejected, StateRec
 from schemas.errors import ConfigError, TaskFenced
 from schemas.state import Ledger, Position
 from tests.integration.conftest import MakeFleet
-from tests.support.broker.kit import Fleet
+from tests.support.broker.fleet import Fleet
 from topology.kafka.client import client_options
 from topology.producer.topic_limits import TopicLimits
 from topology.producer.transaction import Transactor

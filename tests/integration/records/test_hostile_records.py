@@ -10,7 +10,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from tests.integration.conftest import MakeFleet, warm
 from tests.support import raw_client, wire
-from tests.support.broker.kit import SMALL, Fleet, Record, Row, WorkerProcess, event, row, until, wall_ms
+from tests.support.broker.fleet import Fleet, WorkerProcess
+from tests.support.broker.records import SMALL, Record, Row, event, row, until, wall_ms
 from tests.support.wire import GZIP, ZSTD, Rec
 from topology.devbroker import KafkaProcess
 

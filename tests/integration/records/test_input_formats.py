@@ -5,7 +5,7 @@ from confluent_kafka import Producer
 
 from tests import truth
 from tests.integration.conftest import MakeFleet
-from tests.support.broker.kit import (
+from tests.support.broker.records import (
     DEADLINE_S,
     SMALL,
     T0,

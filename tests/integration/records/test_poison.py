@@ -5,7 +5,7 @@ from collections import defaultdict
 import pytest
 
 from tests.integration.conftest import MakeFleet
-from tests.support.broker.kit import T0, Row, finals, newest, row
+from tests.support.broker.records import T0, Row, finals, newest, row
 from tests.support.poison import good_oddities, poison_kinds
 
 pytestmark = pytest.mark.broker

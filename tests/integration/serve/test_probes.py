@@ -7,8 +7,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.integration.conftest import MakeFleet
-from tests.support.broker.kit import SMALL, T0, Row, event, module_on, row, until
 from tests.support.broker.own_broker import fleet_on
+from tests.support.broker.records import SMALL, T0, Row, event, module_on, row, until
 from topology.devbroker import KafkaProcess
 from topology.worker.metrics import METRICS
 

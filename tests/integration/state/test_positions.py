@@ -5,7 +5,8 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions
 
 from tests.integration.conftest import MakeFleet
-from tests.support.broker.kit import SMALL, SMALL_IDLE, T0, Fleet, Row, WorkerProcess, module_on, row, until, wall_ms
+from tests.support.broker.fleet import Fleet, WorkerProcess
+from tests.support.broker.records import SMALL, SMALL_IDLE, T0, Row, module_on, row, until, wall_ms
 
 pytestmark = pytest.mark.broker
 ONE = SMALL | {"topics__partitions": "1"}

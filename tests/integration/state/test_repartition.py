@@ -11,7 +11,8 @@ from confluent_kafka.admin import AdminClient, NewPartitions
 
 from tests.integration.conftest import MakeFleet
 from tests.integration.worker.test_parked import cut_changelog
-from tests.support.broker.kit import SMALL_IDLE, Fleet, Row, finals, module_on, row, until, wall_ms
+from tests.support.broker.fleet import Fleet
+from tests.support.broker.records import SMALL_IDLE, Row, finals, module_on, row, until, wall_ms
 from tests.truth import partition_of
 
 pytestmark = pytest.mark.broker

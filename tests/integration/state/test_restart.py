@@ -6,12 +6,12 @@ from collections.abc import Sequence
 import pytest
 
 from tests.integration.conftest import MakeFleet
+from tests.support.broker.fleet import Fleet
 from tests.support.broker.group import newest_tasks, wait_until_shared
-from tests.support.broker.kit import (
+from tests.support.broker.records import (
     FIRST_SPANS,
     SMALL,
     T0,
-    Fleet,
     Json,
     Row,
     assert_cloudevents,

@@ -5,17 +5,8 @@ from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
 from tests.integration.conftest import MakeFleet
-from tests.support.broker.kit import (
-    SMALL,
-    T0,
-    Fleet,
-    WorkerProcess,
-    last,
-    module_on,
-    newest,
-    row,
-    until,
-)
+from tests.support.broker.fleet import Fleet, WorkerProcess
+from tests.support.broker.records import SMALL, T0, last, module_on, newest, row, until
 
 pytestmark = pytest.mark.broker
 MODULES = [module_on(partition, 4) for partition in range(4)]

@@ -9,7 +9,8 @@ from confluent_kafka.admin import AdminClient
 
 from schemas.state import Ledger
 from tests.integration.conftest import MakeFleet
-from tests.support.broker.kit import SMALL, T0, Fleet, Row, WorkerProcess, event, module_on, row, until
+from tests.support.broker.fleet import Fleet, WorkerProcess
+from tests.support.broker.records import SMALL, T0, Row, event, module_on, row, until
 from tests.support.scrapes import Increases
 
 pytestmark = pytest.mark.broker

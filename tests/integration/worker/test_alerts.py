@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.integration.conftest import MakeFleet
-from tests.support.broker.kit import SMALL, T0, Fleet, Json, assert_cloudevents, row
+from tests.support.broker.fleet import Fleet
+from tests.support.broker.records import SMALL, T0, Json, assert_cloudevents, row
 
 pytestmark = pytest.mark.broker
 RULES = """

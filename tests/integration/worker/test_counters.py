@@ -3,8 +3,9 @@
 import pytest
 
 from tests.integration.conftest import MakeFleet
+from tests.support.broker.fleet import Fleet
 from tests.support.broker.group import newest_tasks, wait_until_shared
-from tests.support.broker.kit import SMALL, T0, Fleet, module_on, row, until
+from tests.support.broker.records import SMALL, T0, module_on, row, until
 from tests.support.scrapes import Increases
 
 pytestmark = pytest.mark.broker

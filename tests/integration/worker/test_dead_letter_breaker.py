@@ -3,7 +3,7 @@
 import pytest
 
 from tests.integration.conftest import MakeFleet
-from tests.support.broker.kit import SMALL, T0, Row, module_on, row, until
+from tests.support.broker.records import SMALL, T0, Row, module_on, row, until
 
 pytestmark = pytest.mark.broker
 LIMITS = SMALL | {"topics__partitions": "2", "limits__dead_letter_min_records": "200"}

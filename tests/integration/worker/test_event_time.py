@@ -8,11 +8,11 @@ from confluent_kafka import Producer
 
 from tests import truth
 from tests.integration.conftest import MakeFleet
-from tests.support.broker.kit import (
+from tests.support.broker.fleet import Fleet
+from tests.support.broker.records import (
     SMALL,
     SMALL_IDLE,
     T0,
-    Fleet,
     Json,
     Record,
     Row,

@@ -6,10 +6,10 @@ import pytest
 
 from tests import truth
 from tests.integration.conftest import MakeFleet
-from tests.support.broker.kit import (
+from tests.support.broker.fleet import Fleet
+from tests.support.broker.records import (
     SMALL,
     T0,
-    Fleet,
     Record,
     Row,
     assert_revisions_rise_by_one,

@@ -7,8 +7,9 @@ import pytest
 from confluent_kafka.admin import ResourceType
 
 from tests.integration.conftest import MakeFleet
-from tests.support.broker.kit import SMALL, T0, Fleet, WorkerProcess, row, until
+from tests.support.broker.fleet import Fleet, WorkerProcess
 from tests.support.broker.own_broker import SecureBroker, fleet_on
+from tests.support.broker.records import SMALL, T0, row, until
 
 pytestmark = pytest.mark.broker
 ONE = SMALL | {"topics__partitions": "1"}

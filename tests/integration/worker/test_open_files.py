@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.integration.conftest import MakeFleet
-from tests.support.broker.kit import Fleet, until
+from tests.support.broker.fleet import Fleet
+from tests.support.broker.records import until
 
 pytestmark = pytest.mark.broker
 PARTITIONS = 24

@@ -8,7 +8,8 @@ from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
 from tests.integration.conftest import MakeFleet
-from tests.support.broker.kit import SMALL, T0, Fleet, WorkerProcess, module_on, row, until
+from tests.support.broker.fleet import Fleet, WorkerProcess
+from tests.support.broker.records import SMALL, T0, module_on, row, until
 
 pytestmark = pytest.mark.broker
 PARKED = "a task stands still; the other tasks go on"

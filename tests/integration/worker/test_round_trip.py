@@ -4,7 +4,7 @@ import pytest
 
 from tests import truth
 from tests.integration.conftest import MakeFleet
-from tests.support.broker.kit import (
+from tests.support.broker.records import (
     REAL_SPANS,
     Json,
     assert_cloudevents,

@@ -6,7 +6,8 @@ import pytest
 
 from tests.integration.conftest import MakeFleet
 from tests.integration.worker.test_alerts import RULES
-from tests.support.broker.kit import SMALL, Fleet, Json, row, wall_ms
+from tests.support.broker.fleet import Fleet
+from tests.support.broker.records import SMALL, Json, row, wall_ms
 
 pytestmark = pytest.mark.broker
 

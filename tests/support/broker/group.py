@@ -2,7 +2,8 @@
 
 from confluent_kafka.admin import AdminClient
 
-from tests.support.broker.kit import Fleet, WorkerProcess, until
+from tests.support.broker.fleet import Fleet, WorkerProcess
+from tests.support.broker.records import until
 
 
 def shares(fleet: Fleet) -> dict[str, set[tuple[str, int]]]:

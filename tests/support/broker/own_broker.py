@@ -17,7 +17,7 @@ from confluent_kafka.admin import (
     UserScramCredentialUpsertion,
 )
 
-from tests.support.broker.kit import Fleet
+from tests.support.broker.fleet import Fleet
 from topology.devbroker import KafkaProcess
 from topology.devbroker.process import free_port
 
