@@ -13,7 +13,7 @@ from schemas.errors import (
 FINDING, USAGE, UNREACHABLE, INTERRUPTED, TERMINATED = 1, 2, 3, 130, 143
 
 MEANINGS = {
-    0: "Ok; also where the reader of a pipe went away (`modpulse ... | head`).",
+    0: "Ok; also where the reader of a pipe went away (as in `| head`).",
     FINDING: "A finding: `doctor` has a failure, `topics create` met a topic that cannot be used, `schema validate` and"
     " `publish --validate` a wrong line, `publish` a line too large to send, `dlq replay` a letter that cannot be sent or another"
     " replay that took over, `replay` or `demo` a ledger that does not balance. An answer or a file could not be written. For"
