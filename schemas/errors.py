@@ -9,6 +9,7 @@
     |- RecordRefused          the broker refuses a record or a request for good
     |- BrokerUnavailable      the broker cannot be reached (retriable)
     |  |- BrokerTrouble       the broker answers, but not with what was asked for (retriable, but not for ever)
+    |- OutputFailed           an answer or a file cannot be written; nobody else is to blame for it
     |- TaskFenced             another worker owns the partition now; this process must stop
     |- DeadLetterLimitExceeded  too large a share of the input are dead letters; stop rather than drain it
 
@@ -22,6 +23,11 @@ class ModpulseError(Exception):
     """Base of all errors raised on purpose."""
 
     retriable: ClassVar[bool] = False
+
+    @property
+    def answer(self) -> dict[str, object]:
+        """What `--json` says beside the message."""
+        return {}
 
 
 class ConfigError(ModpulseError):
@@ -93,6 +99,18 @@ class DeadLetterLimitExceeded(ModpulseError):
     Operator action: look at them (`modpulse dlq list`), mend the sender or the setting that refuses them, start the worker
     again; it goes on from the last commit. What went to the dead letters before can be sent back with `modpulse dlq replay`.
     """
+
+
+class OutputFailed(ModpulseError):
+    """Standard output or a file cannot be written. The message names it, why, and what is left of it.
+
+    Attributes:
+        reader_gone: the other end of a pipe was closed: nobody wants the rest, so this is no fault.
+    """
+
+    def __init__(self, message: str, *, reader_gone: bool = False) -> None:
+        super().__init__(message)
+        self.reader_gone = reader_gone
 
 
 class TaskFenced(ModpulseError):

@@ -1,8 +1,7 @@
 """The `modpulse` command: global options, the commands, and what each kind of error means for the exit code.
 
-Exit codes: 0 ok, 1 a finding or a fail-stop, 2 usage, configuration, or state and input that do not fit it, 3 broker
-unreachable. A command imports what it
-needs when it runs, so that `--help` answers at once.
+What an exit code means stands in topology/runtime/exit_codes.py. A command imports what it needs when it runs, so that `--help`
+answers at once. With `--json` a command that fails says so as JSON too.
 """
 
 import sys
@@ -12,9 +11,10 @@ from typing import Annotated
 
 import typer
 
-from schemas.errors import ModpulseError
+from schemas.errors import ModpulseError, OutputFailed
 from topology.commands.context import GlobalOptions, parse_assignments
 from topology.runtime.exit_codes import exit_code
+from topology.runtime.streams import checked_streams
 
 COMMANDS = (
     "run",
@@ -63,14 +63,36 @@ def global_options(
 def main() -> None:
     """Run the command line and end the process with the contract's exit code."""
     try:
-        app(prog_name="modpulse")
-    except ModpulseError as error:
-        # Standard error may be a terminal, and the message may quote what somebody published.
-        from topology.runtime.logs import safe_text
-
-        lines = [safe_text(line) for line in str(error).splitlines()]
-        sys.stderr.write("modpulse: " + "\n".join(lines) + "\n")
+        with checked_streams():
+            _run()
+    except OutputFailed as error:
+        _tell(error)
         sys.exit(exit_code(error))
+
+
+def _run() -> None:
+    try:
+        app(prog_name="modpulse")
+    except OutputFailed:
+        raise  # nothing more can be said on standard output
+    except ModpulseError as error:
+        _tell(error)
+        code = exit_code(error)
+        if "--json" in sys.argv:
+            from topology.commands.context import print_json
+
+            print_json({"ok": False, "exit_code": code, "error": str(error), **error.answer})
+        sys.exit(code)
+
+
+def _tell(error: ModpulseError) -> None:
+    if isinstance(error, OutputFailed) and error.reader_gone:
+        return
+    # Standard error may be a terminal, and the message may quote what somebody published.
+    from topology.runtime.logs import safe_text
+
+    lines = [safe_text(line) for line in str(error).splitlines()]
+    sys.stderr.write("modpulse: " + "\n".join(lines) + "\n")
 
 
 for _name in COMMANDS:

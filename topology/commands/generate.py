@@ -59,7 +59,8 @@ def generate(
     from topology.traffic.events import TrafficPlan
     from topology.traffic.generate import generate as run
     from topology.traffic.generate import write
-    from topology.traffic.json_lines import STANDARD, open_output
+    from topology.traffic.json_lines import STANDARD
+    from topology.traffic.outputs import open_output
 
     count, spacing = _extent(rate, seconds, count, unpaced=out is not None)
     plan = TrafficPlan(

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from schemas.state import Ledger
+    from topology.traffic.rejects import Rejects
 
 
 def register(app: typer.Typer) -> None:
@@ -41,10 +42,16 @@ def replay(
 
     settings = settings_of(ctx)
     from topology.settings.alert_rules import configured_rules
-    from topology.traffic.json_lines import open_output, read_lines
+    from topology.traffic.json_lines import read_lines, require_readable
+    from topology.traffic.outputs import open_output, refuse_same_file
+    from topology.traffic.rejects import Rejects
     from topology.traffic.replay import replay as run
 
+    rules = configured_rules(settings)
+    require_readable(file)
+    refuse_same_file([file], {"--out": out, "--alerts": alerts})
     count = partitions or settings.topics.partitions
+    rejects = Rejects()
     totals: list[Ledger | None] = [None] * count
     records = 0
     with ExitStack() as stack:
@@ -53,7 +60,7 @@ def replay(
         steps = run(
             read_lines(file),
             settings.core(),
-            configured_rules(settings),
+            rules,
             partitions=count,
             now_ms=time.time_ns() // 1_000_000,
             drain=drain,
@@ -65,9 +72,10 @@ def replay(
                     records += 1
                 elif emitted.role == "module_alerts" and alerts_out is not None:
                     alerts_out.write(emitted.value + b"\n")
+            rejects.note(cut.outbox)
             totals[partition] = _total(cut.position.ledger)
     ledgers = [ledger for ledger in totals if ledger is not None]
-    _report(ledgers, records, as_json=as_json)
+    _report(ledgers, records, rejects, as_json=as_json)
     if not all(ledger.balanced for ledger in ledgers):
         raise typer.Exit(1)
 
@@ -78,7 +86,7 @@ def _total(ledgers: dict[str, Ledger]) -> Ledger:
     return total_ledger(ledgers)
 
 
-def _report(ledgers: Sequence[Ledger], records: int, *, as_json: bool) -> None:
+def _report(ledgers: Sequence[Ledger], records: int, rejects: Rejects, *, as_json: bool) -> None:
     import orjson
     from msgspec.structs import asdict
 
@@ -87,6 +95,7 @@ def _report(ledgers: Sequence[Ledger], records: int, *, as_json: bool) -> None:
     whole = total_ledger({str(number): ledger for number, ledger in enumerate(ledgers)})
     if as_json:
         answer = {"records": records, "ledger": asdict(whole), "partitions": [asdict(one) for one in ledgers]}
+        answer["rejected"] = rejects.answer()
         sys.stderr.write(orjson.dumps(answer).decode() + "\n")
         return
     columns = type(whole).__struct_fields__
@@ -94,3 +103,5 @@ def _report(ledgers: Sequence[Ledger], records: int, *, as_json: bool) -> None:
     for name, ledger in [*((str(number), one) for number, one in enumerate(ledgers)), ("all", whole)]:
         sys.stderr.write(f"{name:<9}" + "".join(f"{getattr(ledger, column):>11}" for column in columns) + "\n")
     sys.stderr.write(f"{records} module-metrics records\n")
+    for line in rejects.lines():
+        sys.stderr.write(line + "\n")

@@ -1,6 +1,5 @@
 """`modpulse schema show|validate`: the published contract, and whether records keep it."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -36,13 +35,12 @@ def validate(
 ) -> None:
     """Check each line of a file as the value of one record. Exit code 1 when a line is wrong."""
     from schemas import export
+    from topology.traffic.json_lines import numbered_lines
 
     _known(topic)
     checked = 0
     wrong: list[tuple[int, str]] = []
-    for number, line in enumerate(_lines(file), start=1):
-        if not line.strip():
-            continue
+    for number, line in numbered_lines(file):
         checked += 1
         if (problem := export.validate(topic, line)) is not None:
             wrong.append((number, problem))
@@ -65,13 +63,3 @@ def _known(topic: str) -> str:
         hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(export.TOPICS)}"
         raise ConfigError(f"topic {topic} has no schema; {hint}")
     return topic
-
-
-def _lines(file: Path) -> list[bytes]:
-    import gzip
-
-    try:
-        data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-        return (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).splitlines()
-    except (OSError, EOFError) as error:
-        raise ConfigError(f"cannot read {file} ({error}); name a readable JSON Lines file") from error

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from schemas import export
-from topology.docs import metrics_page, rooms_picture, settings_page
+from topology.docs import commands_page, metrics_page, rooms_picture, settings_page
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -17,6 +17,7 @@ def pages() -> dict[Path, str]:
     found = {
         settings_page.PAGE: settings_page.page(),
         metrics_page.PAGE: metrics_page.page(),
+        commands_page.PAGE: commands_page.page(),
         rooms_picture.PICTURE: rooms_picture.picture(),
     }
     return found | {ROOT / "schemas" / "generated" / name: text for name, text in export.documents().items()}

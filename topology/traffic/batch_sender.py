@@ -29,7 +29,7 @@ class BatchSender:
     """Fills one batch per partition and sends it when it is full; at most two of a partition are under way.
 
     Attributes:
-        sent: records handed over so far.
+        sent: records handed over so far. acknowledged: those of them that the broker has.
         too_large: records that fit in no batch; they were left out.
     """
 
@@ -38,15 +38,29 @@ class BatchSender:
         self._topic = topic
         self._partitions = partitions
         self._open: dict[int, Any] = {}
-        self._under_way: set[asyncio.Future[Any]] = set()
+        # Of each batch how many records it has and its first line.
+        self._filled: dict[int, tuple[int, int]] = {}
+        self._under_way: dict[asyncio.Future[Any], tuple[int, int]] = {}
+        self._lost_line: int | None = None
+        self._read_to = 1
+        self.acknowledged = 0
         self._error: BaseException | None = None
         self.sent = 0
         self.too_large = 0
 
     async def send(self, records: Iterable[tuple[bytes | None, bytes]]) -> None:
         """Append records in their order; full batches are sent, the rest waits for more or for `flush`."""
-        opened, partitions = self._open, self._partitions
-        for key, value in records:
+        await self.send_numbered(((self._read_to, key, value) for key, value in records), self._read_to)
+
+    async def send_numbered(self, records: Iterable[tuple[int, bytes | None, bytes]], read_to: int) -> None:
+        """The same for records with the number of their line.
+
+        Args:
+            records: line, key and value.
+            read_to: the line after the last one that was read for them.
+        """
+        opened, partitions, filled = self._open, self._partitions, self._filled
+        for line, key, value in records:
             size = len(value) + len(key or b"")
             if size > BATCH_BYTES - _OVERHEAD_BYTES:
                 self.too_large += 1
@@ -58,7 +72,19 @@ class BatchSender:
                     await self._ship(partition)
                 batch = opened[partition] = self._producer.create_batch()
                 batch.append(key=key, value=value, timestamp=None)
+                filled[partition] = (0, line)
+            count, first = filled[partition]
+            filled[partition] = (count + 1, first)
             self.sent += 1
+        self._read_to = read_to
+
+    @property
+    def next_line(self) -> int:
+        """Every line before this one is acknowledged, or was left out."""
+        open_lines = [first for partition, (_, first) in self._filled.items() if partition in self._open]
+        under_way = [first for _, first in self._under_way.values()]
+        lost = [] if self._lost_line is None else [self._lost_line]
+        return min([self._read_to, *open_lines, *under_way, *lost])
 
     async def flush(self) -> None:
         """Send what waits in open batches; does not wait for acknowledgements."""
@@ -81,18 +107,22 @@ class BatchSender:
         batch = self._open.pop(partition)
         batch.close()
         future = await self._producer.send_batch(batch, self._topic, partition=partition)
-        self._under_way.add(future)
+        self._under_way[future] = self._filled[partition]
         future.add_done_callback(self._acknowledged)
 
     def _acknowledged(self, future: asyncio.Future[Any]) -> None:
-        self._under_way.discard(future)
-        if not future.cancelled() and (error := future.exception()) is not None:
-            self._error = self._error or error
+        count, first = self._under_way.pop(future)
+        if future.cancelled() or (error := future.exception()) is not None:
+            self._lost_line = first if self._lost_line is None else min(first, self._lost_line)
+            if not future.cancelled():
+                self._error = self._error or error
+        else:
+            self.acknowledged += count
 
     def _check(self) -> None:
         if isinstance(self._error, MessageSizeTooLargeError):
             raise ConfigError(
-                f"topic {self._topic} takes no batch of {BATCH_BYTES} bytes; raise its max.message.bytes to 131072"
+                f"topic {self._topic} takes no batch of {BATCH_BYTES:,} bytes; raise its max.message.bytes to 1048588"
             ) from self._error
         if self._error is not None:
             raise self._error

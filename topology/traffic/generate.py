@@ -1,19 +1,18 @@
 """Synthetic traffic on its way: to the input topic by a schedule, or to a file as fast as it can be written."""
 
 import asyncio
-import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import IO
 
 from topology.runtime.progress import Progress
+from topology.runtime.signals import signals
 from topology.settings import Settings
 from topology.traffic.batch_sender import BatchSender, batch_sender
 from topology.traffic.events import BAD, DUPLICATE, EVENT, Traffic, TrafficPlan, events
+from topology.traffic.outputs import Sink
 
 # How often what is due is sent: short against any window, long enough for batches worth sending.
 _TICK_S = 0.02
@@ -74,7 +73,7 @@ async def generate(settings: Settings, job: Job, progress: Progress) -> Generate
     traffic = _limited(job)
     async with batch_sender(settings, settings.topics.module_log_events) as sender:
         began = time.monotonic()
-        with _signals(stop):
+        with signals(stop):
             if job.paced:
                 await _paced(job, traffic, sender, done, stop, progress)
             else:
@@ -86,7 +85,7 @@ async def generate(settings: Settings, job: Job, progress: Progress) -> Generate
     return done
 
 
-def write(stream: IO[bytes], job: Job, progress: Progress) -> Generated:
+def write(stream: Sink, job: Job, progress: Progress) -> Generated:
     """Write the traffic's payloads as JSON Lines."""
     done = Generated()
     traffic = _limited(job)
@@ -134,17 +133,3 @@ async def _send(sender: BatchSender, chunk: list[Traffic], done: Generated, prog
     await sender.send([(record.key, record.value) for record in chunk])
     done.kinds.update([record.kind for record in chunk])
     progress.reached(done.records)
-
-
-@contextmanager
-def _signals(stop: asyncio.Event) -> Iterator[None]:
-    """Set the event on the first INT or TERM, so that what was sent is still counted and told."""
-    loop = asyncio.get_running_loop()
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    for number in numbers:
-        loop.add_signal_handler(number, stop.set)
-    try:
-        yield
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)

@@ -58,7 +58,7 @@ async def read_all(settings: Settings) -> Records:
 
 async def round_trip(settings: Settings, lines: list[bytes]) -> tuple[Published, Records]:
     await make_input(settings)
-    done = await publish(settings, lines, Progress("published", io.StringIO()))
+    done = await publish(settings, enumerate(lines, 1), Progress("published", io.StringIO()))
     return done, await read_all(settings)
 
 
@@ -108,7 +108,7 @@ def test_generated_records_arrive_keyed_by_module_and_are_counted_by_kind(broker
 def test_a_missing_topic_is_a_usage_error_with_the_remedy(broker: Broker) -> None:
     settings = settings_for(broker)
     with pytest.raises(ConfigError, match="run `modpulse topics create`"):
-        asyncio.run(publish(settings, [b"{}"], Progress("published", io.StringIO())))
+        asyncio.run(publish(settings, [(1, b"{}")], Progress("published", io.StringIO())))
 
 
 def test_topics_that_were_deleted_are_missing_again(broker: Broker) -> None:
@@ -130,4 +130,4 @@ def test_topics_that_were_deleted_are_missing_again(broker: Broker) -> None:
 def test_a_broker_that_is_away_is_said_to_be_unreachable() -> None:
     settings = load_settings(overrides={"kafka.bootstrap_servers": "127.0.0.1:1"}, environ={})
     with pytest.raises(BrokerUnavailable):
-        asyncio.run(publish(settings, [b"{}"], Progress("published", io.StringIO())))
+        asyncio.run(publish(settings, [(1, b"{}")], Progress("published", io.StringIO())))

@@ -8,6 +8,7 @@ import pytest
 from schemas.state import Ledger
 from tests.support.shell.command import Run
 from topology.commands.replay import _report
+from topology.traffic.rejects import Rejects
 
 START = "2026-06-01T12:00:00Z"
 
@@ -51,12 +52,12 @@ def test_metrics_go_to_a_file_where_one_is_named(run: Run) -> None:
 
 def test_the_account_has_a_line_for_each_partition_and_one_for_all(capsys: pytest.CaptureFixture[str]) -> None:
     ledgers = [Ledger(consumed=3, applied=2, late=1), Ledger(consumed=40, applied=40)]
-    _report(ledgers, 7, as_json=False)
+    _report(ledgers, 7, Rejects(), as_json=False)
     head, *rows, last = (line.split() for line in capsys.readouterr().err.splitlines())
     applied = head.index("applied")
     assert [(row[0], row[1], row[applied]) for row in rows] == [("0", "3", "2"), ("1", "40", "40"), ("all", "43", "42")]
     assert last[0] == "7"
-    _report(ledgers, 7, as_json=True)
+    _report(ledgers, 7, Rejects(), as_json=True)
     told = orjson.loads(capsys.readouterr().err)
     assert (told["ledger"]["consumed"], [one["consumed"] for one in told["partitions"]]) == (43, [3, 40])
 

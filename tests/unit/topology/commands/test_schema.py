@@ -33,7 +33,7 @@ def test_schema_show_and_validate_keep_to_the_contract(run: Run) -> None:
 def test_lines_are_read_plain_compressed_or_from_standard_input(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("e.jsonl").write_bytes(EVENT + b"\r\n\n" + EVENT)
     Path("e.gz").write_bytes(gzip.compress(EVENT + b"\n" + EVENT, mtime=0))
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(EVENT + b"\n" + EVENT + b"\n")))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(EVENT + b"\n" + EVENT + b"\n"))))
     for file in ("e.jsonl", "e.gz", "-"):
         code, out, _ = run("schema", "validate", TOPIC, file)
         assert (code, out) == (0, "ok  2 records checked, 0 wrong\n")
@@ -55,7 +55,7 @@ def test_a_file_that_cannot_be_read_to_its_end_is_no_finding_about_its_lines(run
     code, out, err = run("schema", "validate", TOPIC, "e.gz")
     assert (code, out) == (2, "")
     assert err.startswith("modpulse: cannot read e.gz (")
-    assert err.endswith("name a readable JSON Lines file\n")
+    assert err.endswith("name a readable JSON Lines file, plain or .gz\n")
 
 
 def test_a_topic_that_resembles_none_is_answered_with_all_of_them(run: Run) -> None:

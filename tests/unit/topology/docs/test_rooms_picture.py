@@ -61,7 +61,7 @@ def test_no_box_covers_another() -> None:
 
 def test_floors_stand_from_the_roof_down_without_rooms_yet_to_be_built() -> None:
     rooms = [room for floor in floors("topology") for room in floor]
-    assert floors("topology")[0] == ["cli"]
+    assert floors("topology")[0] == ["docs"]
     assert "settings" in floors("topology")[-1]
     assert not [room for room in rooms if "(" in room]
     assert len(set(rooms)) == len(rooms)

@@ -156,7 +156,7 @@ def test_to_settle_is_to_wait_for_every_acknowledgement() -> None:
         (
             MessageSizeTooLargeError(),
             ConfigError,
-            "topic events takes no batch of 500000 bytes; raise its max.message.bytes",
+            "topic events takes no batch of 500,000 bytes; raise its max.message.bytes",
         ),
         (KafkaConnectionError("away"), KafkaConnectionError, "away"),
     ],

@@ -1,77 +1,58 @@
-"""JSON Lines in and out: bytes untouched, plain or packed, and errors that name the file."""
+"""Lines as an editor counts them, whatever tool wrote the file."""
 
+import codecs
 import gzip
-import os
-import sys
+import zlib
 from pathlib import Path
 
 import pytest
 
 from schemas.errors import ConfigError
-from topology.traffic.json_lines import STANDARD, open_output, read_lines
+from topology.traffic.json_lines import numbered_lines, require_readable
 
 
-def test_lines_are_read_plain_or_packed_without_blank_ones_and_otherwise_untouched(tmp_path: Path) -> None:
-    text = b'{"a": 1} \r\n\n  \n\xff\x0b{"b"\x85: 2}\r{"c"}\nlast'
-    want = [b'{"a": 1} ', b'\xff\x0b{"b"\x85: 2}\r{"c"}', b"last"]
-    (tmp_path / "plain").write_bytes(text)
-    (tmp_path / "packed").write_bytes(gzip.compress(text))
-    assert list(read_lines(tmp_path / "plain")) == want
-    assert list(read_lines(tmp_path / "packed")) == want
+def lines_of(tmp_path: Path, data: bytes) -> list[tuple[int, bytes]]:
+    file = tmp_path / "in"
+    file.write_bytes(data)
+    return list(numbered_lines(file))
 
 
-@pytest.mark.parametrize("data", [b"", b"\x1f", b"\n", b"\r\n \t\r\n"])
-def test_a_file_without_a_line_or_shorter_than_the_mark_of_a_packed_one_is_read_too(
-    tmp_path: Path, data: bytes
-) -> None:
-    (tmp_path / "short").write_bytes(data)
-    assert list(read_lines(tmp_path / "short")) == ([data] if data == b"\x1f" else [])
+@pytest.mark.parametrize("packed", [False, True])
+def test_blank_lines_are_left_out_and_counted(tmp_path: Path, packed: bool) -> None:
+    data = b"{}\n\n \t\r\n{1}\r\n{2}"
+    assert lines_of(tmp_path, gzip.compress(data) if packed else data) == [(1, b"{}"), (4, b"{1}"), (5, b"{2}")]
 
 
-def test_packed_files_that_were_put_together_are_read_whole(tmp_path: Path) -> None:
-    (tmp_path / "two").write_bytes(gzip.compress(b"a\nb") + gzip.compress(b"c\n"))
-    assert list(read_lines(tmp_path / "two")) == [b"a", b"bc"]
+def test_the_mark_of_utf_8_is_no_part_of_the_first_line(tmp_path: Path) -> None:
+    data = codecs.BOM_UTF8 + b"{}\n" + codecs.BOM_UTF8 + b"{}\n"
+    assert lines_of(tmp_path, data) == [(1, b"{}"), (2, codecs.BOM_UTF8 + b"{}")]
 
 
-def test_a_file_that_cannot_be_read_to_its_end_is_a_usage_error(tmp_path: Path) -> None:
-    (tmp_path / "cut.gz").write_bytes(gzip.compress(b"{}\n" * 1_000)[:-12])
-    (tmp_path / "damaged.gz").write_bytes(b"\x1f\x8b" + b"no gzip at all")
-    for name in ("absent", "cut.gz", "damaged.gz", "."):
-        with pytest.raises(ConfigError, match="cannot read"):
-            list(read_lines(tmp_path / name))
+@pytest.mark.parametrize("encoding", ["UTF-16", "UTF-32"])
+def test_a_file_of_another_encoding_is_refused_by_its_name(tmp_path: Path, encoding: str) -> None:
+    with pytest.raises(ConfigError, match=f"is {encoding}, .*iconv -f {encoding} -t UTF-8"):
+        lines_of(tmp_path, '{"a": 1}\n'.encode(encoding))
 
 
-def test_what_is_written_is_in_the_file_when_it_is_closed(tmp_path: Path) -> None:
-    (tmp_path / "out").write_bytes(b"what was there before, which is longer\n")
-    with open_output(tmp_path / "out") as stream:
-        stream.write(b"\xff\r\n")
-    assert (tmp_path / "out").read_bytes() == b"\xff\r\n"
+def test_a_file_that_breaks_off_says_after_which_line(tmp_path: Path) -> None:
+    data = b"".join(b"%d\n" % n for n in range(50_000))
+    file = tmp_path / "in.gz"
+    packed = gzip.compress(data)
+    file.write_bytes(packed[: len(packed) // 2])
+    read: list[int] = []
+    with pytest.raises(ConfigError, match=r"cannot read .*in\.gz after line ([\d,]+) \(") as caught:
+        read.extend(number for number, _ in numbered_lines(file))
+    assert f"after line {_last(file):,} " in str(caught.value)
 
 
-def test_a_file_that_cannot_be_written_is_a_usage_error_by_name(tmp_path: Path) -> None:
-    with (
-        pytest.raises(ConfigError, match=r"cannot write .*absent/out .*name a writable file"),
-        open_output(tmp_path / "absent" / "out"),
-    ):
-        pytest.fail("there is nothing to write to")
+def _last(file: Path) -> int:
+    """The number of the last whole line before the packed bytes end."""
+    whole = zlib.decompressobj(wbits=31).decompress(file.read_bytes())
+    return whole.count(b"\n")
 
 
-@pytest.mark.parametrize("file", [None, STANDARD])
-def test_no_name_and_a_dash_are_standard_output(file: Path | None, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    with open_output(file) as stream:
-        stream.write(b"\xff\n")
-    assert capfdbinary.readouterr().out == b"\xff\n"
-    assert not sys.stdout.closed
-
-
-def test_a_reader_that_went_away_ends_it_with_success_and_without_a_second_error(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    ours, theirs = os.pipe()
-    os.close(ours)
-    with os.fdopen(theirs, "w") as output:
-        monkeypatch.setattr(sys, "stdout", output)
-        with pytest.raises(SystemExit) as ended, open_output(None) as stream:
-            stream.write(b"nobody reads this\n")
-        assert ended.value.code == 0
-        output.flush()
+def test_what_cannot_be_opened_is_refused_before_anything_else(tmp_path: Path) -> None:
+    for file in (tmp_path / "missing", tmp_path):
+        with pytest.raises(ConfigError, match=r"^cannot read "):
+            require_readable(file)
+    require_readable(Path("-"))
