@@ -9,6 +9,7 @@
     |- RecordRefused          the broker refuses a record or a request for good
     |- BrokerUnavailable      the broker cannot be reached (retriable)
     |  |- BrokerTrouble       the broker answers, but not with what was asked for (retriable, but not for ever)
+    |- NothingFound           what was asked for is not there
     |- TaskFenced             another worker owns the partition now; this process must stop
     |- DeadLetterLimitExceeded  too large a share of the input are dead letters; stop rather than drain it
 
@@ -93,6 +94,10 @@ class DeadLetterLimitExceeded(ModpulseError):
     Operator action: look at them (`modpulse dlq list`), mend the sender or the setting that refuses them, start the worker
     again; it goes on from the last commit. What went to the dead letters before can be sent back with `modpulse dlq replay`.
     """
+
+
+class NothingFound(ModpulseError):
+    """What was asked for is not there. A finding, no fault of anybody's."""
 
 
 class TaskFenced(ModpulseError):
