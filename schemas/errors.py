@@ -10,6 +10,7 @@
     |- BrokerUnavailable      the broker cannot be reached (retriable)
     |  |- BrokerTrouble       the broker answers, but not with what was asked for (retriable, but not for ever)
     |- OutputFailed           an answer or a file cannot be written; nobody else is to blame for it
+    |- NothingFound           what was asked for is not there
     |- TaskFenced             another worker owns the partition now; this process must stop
     |- DeadLetterLimitExceeded  too large a share of the input are dead letters; stop rather than drain it
 
@@ -111,6 +112,10 @@ class OutputFailed(ModpulseError):
     def __init__(self, message: str, *, reader_gone: bool = False) -> None:
         super().__init__(message)
         self.reader_gone = reader_gone
+
+
+class NothingFound(ModpulseError):
+    """What was asked for is not there. A finding, no fault of anybody's."""
 
 
 class TaskFenced(ModpulseError):

@@ -31,6 +31,7 @@ COMMANDS = (
     "schema",
     "rules",
     "top",
+    "explain",
 )
 
 app = typer.Typer(
@@ -44,6 +45,14 @@ app = typer.Typer(
 )
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        from topology.runtime.version import version_line
+
+        sys.stdout.write(version_line() + "\n")
+        raise typer.Exit
+
+
 @app.callback()
 def global_options(
     ctx: typer.Context,
@@ -55,6 +64,9 @@ def global_options(
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Any setting, e.g. windows.grace=5s. Repeatable."),
     ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", "-V", callback=_version, is_eager=True, help="Say which build this is.")
+    ] = False,
 ) -> None:
     """Keep what every command needs; the settings themselves are read when a command asks for them."""
     ctx.obj = GlobalOptions(config, {**parse_assignments(assignments or ()), "log.level": log_level})

@@ -12,6 +12,9 @@ from topology.commands.context import settings_of
 if TYPE_CHECKING:
     from topology.settings import Settings
 
+# On top of a base window and the grace: for the flush, and clocks that differ a little.
+_SLACK_MS = 5_000
+
 
 def register(app: typer.Typer) -> None:
     """Add the `top` command."""
@@ -25,7 +28,9 @@ def top(
     once: Annotated[bool, typer.Option("--once", help="Print one plain table and end.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line per refresh.")] = False,
 ) -> None:
-    """Show every module with rate, errors, percentiles, health and alerts, the worst first. Ctrl-C ends it.
+    """Show every module with rate, errors, percentiles, health and alerts, the worst first, and why. Ctrl-C ends it.
+
+    The first line says as of when. It is red when no worker writes any more, or the broker does not answer.
 
     On a terminal it is a live table; elsewhere a plain one every --interval seconds.
     """
@@ -48,7 +53,8 @@ async def _watch(settings: Settings, window: str, interval: float, *, once: bool
     from topology.monitor.screen import live_screen
     from topology.monitor.view import LiveView
 
-    view = LiveView(window)
+    windows = settings.windows
+    view = LiveView(window, stale_after_ms=windows.sizes[0][1] + windows.grace + _SLACK_MS)
     async with live_feed(settings) as feed:
         await feed.catch_up(view.take)
         if once:
@@ -56,5 +62,6 @@ async def _watch(settings: Settings, window: str, interval: float, *, once: bool
             return
         with live_screen(view, every_s=interval, as_json=as_json) as screen:
             while True:
+                view.broker_away_s = feed.unheard_s
                 screen.show()
                 await feed.read(view.take)

@@ -6,7 +6,6 @@ Every question only reads. Nothing is produced, committed, created or fenced, so
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from aiokafka import AIOKafkaConsumer, TopicPartition, codec, errors
 from aiokafka.admin import AIOKafkaAdminClient
@@ -17,33 +16,16 @@ from schemas.errors import BrokerUnavailable, ModpulseError
 from topology.kafka.broker_protocol import ClusterState, TopicState, describe_topics, quorum_time
 from topology.kafka.client import admin_client, client_options
 from topology.kafka.topic_admin import TopicReport, inspect_topics
+from topology.monitor.at_work import at_work
+from topology.monitor.finding import Finding, Status
 from topology.runtime.native_build import REMEDY
 from topology.settings import Settings, split_host_port
-
-Status = Literal["ok", "warn", "fail"]
 
 # Half the default grace: beyond it an event on time here may be late, or from the future, there.
 _MAX_SKEW_MS = 5_000
 _SAFE_COPIES = 3
 _OFFSETS_TOPIC = "__consumer_offsets"
 _TOPIC_STATUS: dict[str, Status] = {"exists": "ok", "differs": "warn", "missing": "fail", "failed": "fail"}
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The answer to one question.
-
-    Attributes:
-        check: what was asked.
-        status: `ok`, `warn` (works, but look at it) or `fail` (the worker will not work).
-        text: what was found.
-        remedy: what to do about it; empty when ok.
-    """
-
-    check: str
-    status: Status
-    text: str
-    remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +48,10 @@ async def examine(settings: Settings) -> Diagnosis:
             findings += await _timeouts(admin, settings)
             reports, cluster = await inspect_topics(admin, settings)
             findings += [_topic(report) for report in reports]
-            findings += _copies(cluster)
+            findings += _copies(settings, cluster)
             findings += _permissions(settings, cluster)
             findings += await _lag(admin, settings, cluster)
+            findings += await at_work(admin, settings, cluster)
     except ModpulseError as error:
         text, _, remedy = str(error).rpartition("; ")
         check = "broker" if isinstance(error, BrokerUnavailable) else "access"
@@ -194,10 +177,23 @@ def _topic(report: TopicReport) -> Finding:
     return Finding("topic", status, f"{report.name}: {problem}", remedy)
 
 
-def _copies(cluster: ClusterState) -> list[Finding]:
+def _copies(settings: Settings, cluster: ClusterState) -> list[Finding]:
     if len(cluster.brokers) < _SAFE_COPIES:
         return []
-    few = [topic.name for topic in cluster.topics.values() if topic.exists and topic.replication_factor < _SAFE_COPIES]
+    there = [topic for topic in cluster.topics.values() if topic.exists]
+    few = [topic.name for topic in there if topic.replication_factor < _SAFE_COPIES]
+    asked = settings.topics.replication_factor
+    if len(there) < len(cluster.topics) and asked < _SAFE_COPIES:
+        return [
+            Finding(
+                "copies",
+                "warn",
+                f"topics that are made have {asked} {'copy' if asked == 1 else 'copies'}: topics.replication_factor = {asked}",
+                "set topics.replication_factor = 3 before `modpulse topics create`",
+            )
+        ]
+    if not there:
+        return []
     if not few:
         return [Finding("copies", "ok", "every topic has at least three copies")]
     return [

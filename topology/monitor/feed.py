@@ -1,13 +1,15 @@
 """The worker's outputs as they are committed, read without a group: for the live view, and for counting them."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition, errors
 
+from pipeline.ingest.decode import DECODE_ERRORS
 from schemas.alerts import Alert
 from schemas.metrics import AggregatedMetrics, ModuleMetrics
 from topology.kafka.client import broker_errors, client_options
@@ -20,6 +22,8 @@ OutputRecord = ModuleMetrics | AggregatedMetrics | Alert
 _TAIL_RECORDS = 5_000
 _POLL_MS = 200
 _CAUGHT_UP_S = 15.0
+_ASK_EVERY_S = 2.0
+_ANSWER_S = 3.0
 
 
 class LiveFeed:
@@ -33,9 +37,37 @@ class LiveFeed:
         self._consumer = consumer
         self._decoders = decoders
         self.undecodable = 0
+        self._heard_s = time.monotonic()
+        self._asking: asyncio.Task[None] | None = None
+
+    @property
+    def unheard_s(self) -> float:
+        """For how long the broker has not answered."""
+        return time.monotonic() - self._heard_s
+
+    def _ask(self) -> None:
+        """See to it that the broker is asked now and then, without waiting for it. A fetch alone does not tell."""
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask_broker())
+
+    async def _ask_broker(self) -> None:
+        partition = next(iter(self._consumer.assignment()))
+        try:
+            await asyncio.wait_for(self._consumer.end_offsets([partition]), _ANSWER_S)
+        except (errors.KafkaError, TimeoutError, OSError):
+            return
+        self._heard_s = time.monotonic()
+        await asyncio.sleep(_ASK_EVERY_S)
+
+    async def close(self) -> None:
+        """Ask no more."""
+        if self._asking is not None:
+            self._asking.cancel()
+            await asyncio.gather(self._asking, return_exceptions=True)
 
     async def read(self, take: Callable[[OutputRecord], None]) -> int:
         """Hand over what is there, or comes within a moment; returns how many records."""
+        self._ask()
         fetched = await self._consumer.getmany(timeout_ms=_POLL_MS)
         count = 0
         for partition, records in fetched.items():
@@ -46,7 +78,7 @@ class LiveFeed:
                     continue
                 try:
                     take(decode(record.value))
-                except msgspec.DecodeError:
+                except DECODE_ERRORS:
                     self.undecodable += 1
         return count
 
@@ -84,7 +116,11 @@ async def live_feed(settings: Settings, *, from_beginning: bool = False) -> Asyn
             partitions = [TopicPartition(topic, number) for topic, count in counts.items() for number in range(count)]
             consumer.assign(partitions)
             await _seek(consumer, partitions, _TAIL_RECORDS if not from_beginning else None)
-            yield LiveFeed(consumer, decoders)
+            feed = LiveFeed(consumer, decoders)
+            try:
+                yield feed
+            finally:
+                await feed.close()
         finally:
             await consumer.stop()
 

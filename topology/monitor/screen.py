@@ -40,7 +40,7 @@ class _Redrawn:
         self._display = display
 
     def show(self) -> None:
-        self._display.update(self._view.table(self._console.height), refresh=True)
+        self._display.update(self._view.table(self._console.height, self._console.width), refresh=True)
 
 
 class _Paced:
@@ -78,9 +78,11 @@ def live_screen(
     """
     stream = sys.stdout if stream is None else stream
     if as_json or not stream.isatty():
-        text = (
-            (lambda: view.as_json().decode()) if as_json else (lambda: view.headline() + "\n") if brief else view.plain
-        )
+        text: Callable[[], str] = view.plain
+        if as_json:
+            text = lambda: view.as_json().decode()  # noqa: E731 - one of three
+        elif brief:
+            text = lambda: f"{view.freshness.line()}; {view.headline()}\n"  # noqa: E731
         yield _Paced(_Lines(text, stream), _PLAIN_EVERY_S if every_s is None else every_s)
         return
     from rich.console import Console

@@ -12,7 +12,8 @@ from topology.devbroker import Broker
 from topology.kafka.broker_protocol import quorum_time
 from topology.kafka.client import admin_client, client_options
 from topology.kafka.topic_admin import create_topics
-from topology.monitor.doctor import Finding, examine
+from topology.monitor.doctor import examine
+from topology.monitor.finding import Finding
 from topology.settings import Settings, load_settings
 from topology.settings.sections import TOPIC_FIELDS
 

@@ -100,6 +100,7 @@ NO_RULE = {
     "schemas/reasons.py",
     "pipeline/arrays.py",
     "pipeline/windows/layout.py",
+    "topology/monitor/finding.py",
     # Programs of a few lines around a tool that is fetched, run by `make lock` and where Maven is missing.
     "topology/devbroker/download_jars.py",
     "topology/devbroker/lock_jars.py",

@@ -7,7 +7,8 @@ from pipeline.native import load_native
 from schemas.errors import BrokerUnavailable, ConfigError, ModpulseError
 from tests.support.shell.command import Run
 from topology.monitor import doctor
-from topology.monitor.doctor import Diagnosis, Finding
+from topology.monitor.doctor import Diagnosis
+from topology.monitor.finding import Finding
 from topology.settings import Settings
 
 OK = Finding("broker", "ok", "it answers")

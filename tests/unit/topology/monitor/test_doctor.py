@@ -76,9 +76,17 @@ def test_too_few_copies_are_named_where_there_are_brokers_for_more(
         tuple(("h", n) for n in range(brokers)),
         {"a": topic("a", copies), "b": topic("b"), "absent": topic("absent", 0, 0, "UnknownTopicOrPartitionError")},
     )
-    found = _copies(cluster)
+    found = _copies(load_settings(overrides={"topics.replication_factor": "3"}, environ={}), cluster)
     assert [one.status for one in found] == wanted
     assert all(one.text == "fewer than three copies: a" for one in found if one.status == "warn")
+
+
+def test_topics_that_are_yet_to_be_made_would_have_as_many_copies_as_are_asked_for() -> None:
+    absent = topic("absent", 0, 0, "UnknownTopicOrPartitionError")
+    cluster = ClusterState(tuple(("h", n) for n in range(3)), {"absent": absent})
+    (found,) = _copies(load_settings(environ={}), cluster)
+    assert (found.status, found.remedy[:34]) == ("warn", "set topics.replication_factor = 3 ")
+    assert _copies(load_settings(overrides={"topics.replication_factor": "3"}, environ={}), cluster) == []
 
 
 @pytest.mark.parametrize(

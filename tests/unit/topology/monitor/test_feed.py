@@ -63,14 +63,22 @@ class Consumer:
 
 def test_each_topic_has_its_kind_of_record_and_what_is_none_is_left_out_and_counted() -> None:
     logs: dict[TopicPartition, list[bytes | None]] = {
-        TopicPartition(MODULES, 0): [ONE, None, b"{", OTHER[:-1], ONE],
+        TopicPartition(MODULES, 0): [
+            ONE,
+            None,
+            b"{",
+            OTHER[:-1],
+            ONE.replace(b"checkout", b"\xff"),
+            b"[" * 100_000,
+            ONE,
+        ],
         TopicPartition(SYSTEM, 0): [OTHER, b"[]"],
     }
     feed = LiveFeed(Consumer(logs), DECODERS)
     found: list[OutputRecord] = []
-    assert asyncio.run(feed.read(found.append)) == 7
+    assert asyncio.run(feed.read(found.append)) == 9
     assert found == [EXAMPLE_MODULE, EXAMPLE_MODULE, EXAMPLE_SYSTEM]
-    assert feed.undecodable == 3, "a tombstone is no fault"
+    assert feed.undecodable == 5, "a tombstone is no fault"
     assert asyncio.run(feed.read(found.append)) == 0
 
 

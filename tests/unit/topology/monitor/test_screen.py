@@ -21,7 +21,7 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def view() -> LiveView:
-    made = LiveView(EXAMPLE_MODULE.window)
+    made = LiveView(EXAMPLE_MODULE.window, now_ms=lambda: EXAMPLE_MODULE.window_end)
     made.take(EXAMPLE_MODULE)
     return made
 
@@ -63,5 +63,5 @@ def test_brief_is_the_headline_alone_where_it_cannot_be_redrawn(view: LiveView) 
     for stream in (out, terminal):
         with live_screen(view, every_s=0, brief=True, stream=stream) as screen:
             screen.show()
-    assert out.getvalue() == view.headline() + "\n"
+    assert out.getvalue() == f"{view.freshness.line()}; {view.headline()}\n"
     assert EXAMPLE_MODULE.module_id in terminal.getvalue()

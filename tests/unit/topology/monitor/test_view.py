@@ -57,8 +57,11 @@ def alert(module_id: str | None, status: AlertStatus, revision: int = 1, starts_
     )
 
 
-def view_of(*records: ModuleMetrics | Alert) -> LiveView:
-    view = LiveView("1m")
+def view_of(*records: ModuleMetrics | Alert, now_ms: int | None = None) -> LiveView:
+    """A view at some time; by default at the end of the newest window."""
+    ends = [record.window_end for record in records if isinstance(record, ModuleMetrics)]
+    clock = max(ends, default=START_MS) if now_ms is None else now_ms
+    view = LiveView("1m", now_ms=lambda: clock)
     for record in records:
         view.take(record)
     return view
@@ -133,10 +136,10 @@ def test_the_table_fits_the_terminal_and_says_how_many_are_missing(height: int) 
     view = view_of(*(metrics(f"module-{n:02}-" + "x" * n * 4) for n in range(40)), alert(None, "firing"))
     view.take(EXAMPLE_SYSTEM)
     out = io.StringIO()
-    Console(file=out, width=60, height=height).print(view.table(height))
+    Console(file=out, width=60, height=height).print(view.table(height, 60))
     shown = out.getvalue().splitlines()
     assert len(shown) < height
-    assert ("more modules" in out.getvalue()) == (height < 45)
+    assert ("more modules" in out.getvalue()) == (height < 46)
 
 
 def test_nothing_a_module_is_called_reaches_the_terminal() -> None:
@@ -155,9 +158,76 @@ def test_plain_text_and_json_say_the_same() -> None:
     view = view_of(metrics("m", health="degraded", score=60), alert("m", "firing"))
     view.take(EXAMPLE_SYSTEM)
     lines = view.plain().splitlines()
-    assert lines[0].startswith("system healthy (97), 200 req/s")
-    assert lines[2].split() == ["m", "10.0", "2.00", "35", "120", "300", "degraded", "Errors"]
+    assert lines[0].startswith("as of ")
+    assert lines[1].startswith("system healthy (97), 200 req/s")
+    assert lines[3].split() == ["m", "10.0", "2.00", "35", "120", "300", "degraded", "0", "s", "Errors"]
     answer = json.loads(view.as_json())
     assert answer["modules"][0]["health"] == "degraded"
     assert answer["system"]["module_count"] == 20
     assert [one["alertname"] for one in answer["firing"]] == ["Errors"]
+
+
+def shown(view: LiveView, width: int, height: int = 24) -> str:
+    from rich.console import Console
+
+    out = io.StringIO()
+    Console(file=out, width=width, height=height).print(view.table(height, width))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("width", [80, 100, 132, 200])
+@pytest.mark.parametrize("name", ["pay", "eu-west-1.payments.fraud-scoring-of-cards"])
+def test_no_number_and_no_class_gives_way_to_a_name(width: int, name: str) -> None:
+    many = [replace(alert(name, "firing"), alertname=one, fingerprint=one) for one in ("ErrorBurst", "ModuleCritical")]
+    view = view_of(metrics(name, health="critical", score=12, total=7_407_404), *many)
+    text = shown(view, width)
+    assert all(len(line) <= width for line in text.splitlines())
+    (row,) = [line for line in text.splitlines() if "123,457" in line]
+    for cell in ("2.00", "120", "critical", "0 s"):
+        assert cell in row
+    assert ("35" in row) == (width >= 100)
+    assert "ErrorBurst" in row or "+1" in row or width == 80
+    if width >= 132:
+        assert name in row
+
+
+def test_a_view_that_no_worker_feeds_any_more_says_so_first_and_everywhere() -> None:
+    fed = metrics("m", 0)
+    late_ms = fed.last_updated + 7 * 60_000
+    view = view_of(fed, now_ms=late_ms)
+    (row,) = view.rows()
+    assert (row.health, row.rate) == ("silent", 0.0)
+    assert view.plain().splitlines()[0].startswith("NO WORKER HAS WRITTEN FOR 7 min")
+    assert "(6 min ago)" in view.plain().splitlines()[0]
+    answer = json.loads(view.as_json())["freshness"]
+    assert (answer["stale"], answer["age_ms"]) == (True, late_ms - fed.window_end)
+    assert "NO WORKER HAS WRITTEN" in shown(view, 80)
+
+
+def test_nothing_written_and_a_broker_that_is_away_are_no_quiet_night() -> None:
+    assert view_of().plain().startswith("NOTHING WRITTEN YET")
+    view = view_of(metrics("m"))
+    view.broker_away_s = 60.0
+    assert view.plain().startswith("BROKER AWAY for 60 s; as of")
+    assert json.loads(view.as_json())["freshness"]["broker_away"] is True
+
+
+def test_a_fleet_that_is_written_of_is_as_of_its_newest_window() -> None:
+    fed = metrics("m", 3)
+    view = view_of(replace(fed, last_updated=fed.window_end), metrics("n", 1))
+    assert view.freshness.trusted
+    assert view.plain().splitlines()[0].endswith("(0 s ago)")
+
+
+def test_it_is_said_which_since_when_and_why_with_the_figures_of_now() -> None:
+    sick = metrics("pay", 4, health="critical", score=20)
+    sick = replace(sick, health=Health("critical", 20.0, ["success_rate 0.63: -40.00 points"], since=START_MS))
+    fired = replace(alert("pay", "firing"), annotations={"description": "26 % of requests failed"})
+    dead = metrics("gone", 0)
+    lines = view_of(sick, fired, dead).reasons(8)
+    assert lines[0].startswith("Errors (critical) pay since ")
+    assert "5 min: 26 % of requests failed; now 2.00 % errors, p95 120 ms, critical" in lines[0]
+    assert lines[1].startswith("gone silent")
+    assert "no event for 4 min" in lines[1]
+    alone = view_of(sick).reasons(8)
+    assert alone[0].endswith(", 5 min: success_rate 0.63: -40.00 points")
