@@ -69,8 +69,10 @@ EXAMPLE_MODULE = ModuleMetrics(
     status="final", revision=1, total_requests=600, successful_requests=588, failed_requests=12,
     success_rate=0.98, error_rate=0.02, throughput_rps=10.0, response_time_ms=_TIMES,
     percentile_relative_error=0.01, memory_bytes=512 << 20, cpu_percent=35.0, cpu_percent_avg=30.0,
-    goroutines=120, db_connections=8, health=Health("healthy", 100.0, ["all signals within their thresholds"]),
-    last_updated=1_700_000_110_000, sketch="",
+    goroutines=120, db_connections=8,
+    health=Health("healthy", 100.0, ["all signals within their thresholds"], since=1_700_000_010_000),
+    last_updated=1_700_000_110_000, sketch="", memory_bytes_avg=500e6, memory_bytes_max=600 << 20, goroutines_avg=110.0,
+    goroutines_max=140, db_connections_avg=7.5, db_connections_max=9, cpu_percent_max=60.0,
 )  # fmt: skip
 EXAMPLE_SYSTEM = AggregatedMetrics(
     window="1m", window_start=1_700_000_040_000, window_end=1_700_000_100_000, status="final", revision=1,
@@ -79,5 +81,6 @@ EXAMPLE_SYSTEM = AggregatedMetrics(
     failed_requests=120, response_time_ms=_TIMES, overall_throughput=200.0, total_memory_bytes=8 << 30,
     average_cpu_percent=40.0, total_goroutines=2_400, db_connections=160,
     completeness=Completeness(partitions_expected=4, partitions_seen=4), last_updated=1_700_000_110_000,
+    health_since=1_700_000_010_000,
 )  # fmt: skip
 EXAMPLES: dict[Scope, Record] = {"module": EXAMPLE_MODULE, "system": EXAMPLE_SYSTEM}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -151,7 +152,7 @@ def _filter(reasons: list[str] | None, since: str | None, key: str | None, *, la
             since_ms = time.time_ns() // 1_000_000 - parse_duration(since)
         except ValueError as error:
             raise ConfigError(f"--since {since} {error}") from error
-    return LetterFilter(frozenset(reasons or ()), since_ms, None if key is None else key.encode())
+    return LetterFilter(frozenset(reasons or ()), since_ms, None if key is None else os.fsencode(key))
 
 
 def _preview(data: bytes | None, size: int | None = None) -> str:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from topology.traffic.generate import Job
 
 _UNPACED_RATE = 5_000.0
+# A record in twenty minutes; below it an event's time would leave the calendar.
+_LEAST_RATE = 0.001
+# Epoch ms of the year 33658.
+_MOST_DIGITS = 15
 
 
 def register(app: typer.Typer) -> None:
@@ -101,6 +105,8 @@ def _extent(rate: float, seconds: float | None, count: int | None, *, unpaced: b
         if count is None and seconds is None:
             raise ConfigError("--rate 0 has no end of its own; add --count N or --seconds N")
         spacing = count / seconds if count and seconds else _UNPACED_RATE
+    elif rate < _LEAST_RATE:
+        raise ConfigError(f"--rate {rate:g} is less than {_LEAST_RATE} records a second; write 0 or at least that")
     else:
         spacing = rate
     if seconds is not None:
@@ -161,7 +167,7 @@ def _moment(text: str) -> int:
     from pipeline.ingest.ingest import parse_timestamp
     from schemas.errors import PoisonRecord
 
-    if text.isascii() and text.isdigit():
+    if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS:
         return int(text)
     try:
         return parse_timestamp(text)

@@ -93,5 +93,5 @@ def _read(user_data: Any) -> set[Task]:
     """What a member says it held; another program in the group says nothing we can use."""
     try:
         return {(str(topic), int(partition)) for topic, partition in json.loads(user_data or b"[]")}
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError, RecursionError):
         return set()

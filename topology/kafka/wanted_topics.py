@@ -8,7 +8,7 @@
 | health-status, changelogs, replayed letters | compact | the newest record of every key must stay for ever |
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from topology.settings import Settings
 
@@ -96,7 +96,7 @@ def desired_topics(settings: Settings, input_partitions: int | None = None) -> t
         return wanted
     # A write is acknowledged by two of three copies: one broker may be lost without losing a record.
     safe = {"min.insync.replicas": "2"}
-    return tuple(TopicSpec(spec.name, spec.partitions, spec.config | safe, spec.exact) for spec in wanted)
+    return tuple(replace(spec, config=spec.config | safe) for spec in wanted)
 
 
 def _window_retention_ms(settings: Settings) -> int:

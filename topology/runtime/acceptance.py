@@ -58,7 +58,7 @@ def parse_tasks(option: str, text: str | None) -> Tasks:
     if names == [ALL]:
         return Tasks(None)
     for name in names:
-        if name != "system" and not name.isdecimal():
+        if name != "system" and not (name.isascii() and name.isdecimal() and str(int(name)) == name):
             raise ConfigError(
                 f"{option} {text}: {name!r} is no task; name partitions, `system`, or `all`, such as 3,system"
             )

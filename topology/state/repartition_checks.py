@@ -1,7 +1,7 @@
 """What must be true before the state is re-keyed: nobody works, nothing unread is too old, every module is at home."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 
 from aiokafka import TopicPartition
@@ -55,9 +55,12 @@ async def require_read(settings: Settings, cores: Sequence[ModuleCore]) -> None:
         for tp in sources:
             position = cores[tp.partition].offsets.get(tp.topic)
             start = max(position or 0, begins[tp])
-            if start < ends[tp] and (first := await _records(consumer, tp, start, ends[tp], 1)) is not None:
-                last = await _records(consumer, tp, max(start, ends[tp] - _TAIL), ends[tp], _TAIL) or first
-                unread[tp] = int(first.records.timestamps[0]), _newest_ms(cores[tp.partition], tp, last)
+            if start < ends[tp] and (first := await _first(consumer, tp, start, ends[tp])) is not None:
+                core = cores[tp.partition]
+                newest_ms = _newest_ms(core, tp, first)
+                async for piece in _pieces(consumer, tp, max(start, ends[tp] - _TAIL), ends[tp]):
+                    newest_ms = max(newest_ms, _newest_ms(core, tp, piece))
+                unread[tp] = int(first.records.timestamps[0]), newest_ms
     _require_short(settings, cores, unread)
 
 
@@ -91,14 +94,21 @@ def _require_short(
             )
 
 
-async def _records(consumer: SpanConsumer, tp: TopicPartition, start: int, end: int, most: int) -> Piece | None:
-    """The first records of [start, end), at least `most` where there are so many; None where there are markers only."""
+async def _first(consumer: SpanConsumer, tp: TopicPartition, start: int, end: int) -> Piece | None:
+    """The first records of [start, end); None where there are markers only."""
+    async with aclosing(_pieces(consumer, tp, start, end, at_once=1)) as pieces:
+        return await anext(pieces, None)
+
+
+async def _pieces(
+    consumer: SpanConsumer, tp: TopicPartition, start: int, end: int, at_once: int = _TAIL
+) -> AsyncGenerator[Piece, None]:
+    """All records of [start, end), in however many fetches they come."""
     async with aclosing(spans_between(consumer, tp, start, end)) as spans:
         async for span in spans:
-            for piece in span.pieces(most):
+            for piece in span.pieces(at_once):
                 if len(piece.records):
-                    return piece
-    return None
+                    yield piece
 
 
 def _newest_ms(core: ModuleCore, tp: TopicPartition, piece: Piece) -> int:

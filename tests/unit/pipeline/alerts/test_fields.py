@@ -53,3 +53,9 @@ def test_a_record_type_that_rules_cannot_read_is_a_mistake_that_names_the_field(
 
     with pytest.raises(TypeError, match=r"^group\.inner: rules cannot read a "):
         _leaves(msgspec.inspect.type_info(Odd), "group")
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_a_rule_may_compare_every_field_that_the_docs_list(scope: Scope) -> None:
+    """What a rule is tried on when it is loaded has every field: one that is null there would refuse good rules."""
+    assert [path for path, value in published(msgspec.to_builtins(EXAMPLES[scope])).items() if value is None] == []

@@ -119,3 +119,7 @@ def test_late_letters_that_would_be_late_again_are_warned_of(run: Run) -> None:
     assert code == 3
     assert "late letters are late again, unless windows.corrections was raised" in err
     assert "late again" not in run(*away, "--late", "--dry-run")[2]
+
+
+def test_a_key_may_be_any_bytes_that_the_shell_passes() -> None:
+    assert _filter(None, None, "\udcff", late=False).key == b"\xff"

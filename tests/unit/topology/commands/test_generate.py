@@ -112,3 +112,16 @@ def test_a_broker_that_is_away_ends_with_3(run: Run) -> None:
     code, out, err = run("--set", "kafka.bootstrap_servers=127.0.0.1:1", "generate", "--count", "1")
     assert (code, out) == (3, "")
     assert err.startswith("modpulse: no broker at kafka.bootstrap_servers = 127.0.0.1:1")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--rate", "1e-300", "--count", "1"), "--rate 1e-300 is less than 0.001 records a second"),
+        (("--count", "1", "--start-time", "9" * 20), "--start-time"),
+    ],
+)
+def test_a_time_beyond_the_calendar_ends_with_2_and_a_sentence(run: Run, arguments: tuple[str, ...], says: str) -> None:
+    code, _, err = run("generate", *arguments, "--out", "x.jsonl")
+    assert code == 2
+    assert says in err

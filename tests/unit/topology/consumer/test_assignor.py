@@ -9,7 +9,7 @@ from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, Cons
 from hypothesis import given
 from hypothesis import strategies as st
 
-from topology.consumer.assignor import Task, make_assignor, share
+from topology.consumer.assignor import Task, _read, make_assignor, share
 
 PAIR = ("events", "repartition")
 TOPICS = {"events": 6, "repartition": 6, "partials": 1}
@@ -118,3 +118,8 @@ def test_members_agree_whatever_order_they_are_named_in() -> None:
     tasks = [("t", number) for number in range(7)]
     held = {"a": {("t", 3)}, "b": set[Task](), "c": {("t", 3), ("t", 4)}}
     assert share(reversed(tasks), dict(reversed(held.items()))) == share(tasks, held)
+
+
+@pytest.mark.parametrize("said", [b'[["t", 1e999]]', b"[" * 100_000, b"\xff", b"{}", b'[["t"]]', b"[1]"])
+def test_what_another_program_says_of_itself_in_the_group_is_nothing_to_us(said: bytes) -> None:
+    assert _read(said) == set()

@@ -83,3 +83,13 @@ def test_a_window_record_outlives_its_window_and_the_time_for_corrections() -> N
 def test_three_copies_are_acknowledged_by_two(copies: str, acknowledged: str | None) -> None:
     settings = load_settings(environ={"MODPULSE_TOPICS__REPLICATION_FACTOR": copies})
     assert {spec.config.get("min.insync.replicas") for spec in desired_topics(settings)} == {acknowledged}
+
+
+def test_copies_change_nothing_of_a_topic_but_what_copies_need() -> None:
+    one, three = (
+        desired_topics(load_settings(overrides={"topics.replication_factor": copies}, environ={}))
+        for copies in ("1", "3")
+    )
+    assert [spec.per_partition for spec in three] == [spec.per_partition for spec in one]
+    assert any(spec.per_partition for spec in three)
+    assert all(spec.config["min.insync.replicas"] == "2" for spec in three)

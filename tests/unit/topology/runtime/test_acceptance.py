@@ -19,7 +19,7 @@ def test_what_is_accepted_for_all_can_be_taken_back_and_what_is_named_stays() ->
     assert accepted.of_those_named() == Acceptance(Tasks(frozenset({"3"})), Tasks())
 
 
-@pytest.mark.parametrize("text", ["", "3,", "al", "-1", "3 4", "all,3", "System", "1.0"])
+@pytest.mark.parametrize("text", ["", "3,", "al", "-1", "3 4", "all,3", "System", "1.0", "03", "\u0663"])
 def test_what_names_no_task_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ConfigError, match=r"is no task; name partitions, `system`, or `all`, such as 3,system"):
         parse_tasks("--accept-state-loss", text)

@@ -124,6 +124,14 @@ def test_a_task_that_is_too_far_behind_the_newest_event_of_any_is_refused(ahead:
         look(cores, logs)
 
 
+def test_the_newest_event_is_found_in_however_many_fetches_the_last_records_come() -> None:
+    newest = START_MS + KEEP_MS + 1
+    batches = [wire.batch([Rec(1 + n, NOW_MS, b"m", Event("m", at).value)]) for n, at in enumerate((START_MS, newest))]
+    logs = {(INPUT, 0): stored(1, (NOW_MS, START_MS)), (INPUT, 1): StoredLog(batches, 3)}
+    with pytest.raises(ConfigError, match=f"{INPUT}/0 has records to be read that span 60001 ms"):
+        look(cores_at(START_MS, START_MS), logs)
+
+
 def test_a_task_that_has_read_nothing_yet_must_not_begin_at_the_time_of_the_others() -> None:
     with pytest.raises(ConfigError, match=f"{INPUT}/1 has records to be read, and its task has read no event yet"):
         look(cores_at(NOW_MS, None), {(INPUT, 1): stored(0, (NOW_MS, NOW_MS))})
