@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from schemas.position import Ledger
 from tests.integration.conftest import MakeFleet
 from tests.support.broker.own_broker import fleet_on
 from tests.support.broker.records import SMALL, T0, Row, event, module_on, row, until
+from tests.support.scrapes import counter_of
 from topology.devbroker import KafkaProcess
 from topology.worker.metrics import METRICS
 
@@ -34,7 +36,7 @@ def test_the_probes_tell_what_the_position_says(make_fleet: MakeFleet) -> None:
     positions = until(
         lambda: (
             (found := fleet.positions())
-            and worker.metric("modpulse_records_total", outcome="consumed", topic=fleet.input) == len(rows)
+            and worker.metric("modpulse_consumed_records_total", topic=fleet.input) == len(rows)
             and found
         ),
         "the newest flush in the metrics",
@@ -45,17 +47,17 @@ def test_the_probes_tell_what_the_position_says(make_fleet: MakeFleet) -> None:
     assert status == 200
     families = {family.name: family for family in text_string_to_metric_families(text)}
     assert families.keys() >= {name.removesuffix("_total") for name in METRICS}
-    names = ("consumed", "applied", "late", "duplicate", "invalid", "future", "forwarded")
     for partition, position in positions.items():
         for topic, columns in position["ledger"].items():
-            for outcome, count in zip(names, columns, strict=True):
-                said = worker.metric("modpulse_records_total", task=str(partition), topic=topic, outcome=outcome)
-                assert said == count, (partition, topic, outcome)
+            for column, count in zip(Ledger.__struct_fields__, columns, strict=True):
+                name, label = counter_of(column)
+                said = worker.metric(name, task=str(partition), topic=topic, **label)
+                assert said == count, (partition, topic, column)
         assert worker.metric("modpulse_stream_time_seconds", task=str(partition)) == position["stream_ms"] / 1000
     assert worker.metric("modpulse_records_total", outcome="duplicate") == 3
     assert worker.metric("modpulse_records_total", outcome="late") == 1
     assert worker.metric("modpulse_records_total", outcome="invalid") == 1
-    assert worker.metric("modpulse_records_total", outcome="forwarded") == 1
+    assert worker.metric("modpulse_forwarded_records_total") == 1
     assert worker.metric("modpulse_modules", task="0") == 1
     assert worker.metric("modpulse_tasks") == 3
     until(lambda: worker.metric("modpulse_lag_records", topic=fleet.input) == 0, "no lag")
