@@ -1,5 +1,6 @@
 """The worker's metrics: a counter says what was done here, by this process, since the task opened."""
 
+import contextlib
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -114,7 +115,7 @@ def test_no_series_says_when_another_was_made() -> None:
     Here(instruments, ModuleCore(CoreConfig())).feed(1)
     text = page(instruments)
     assert "_created" not in text
-    assert "_created" not in generate_openmetrics(instruments.registry).decode()
+    assert "_created" not in generate_openmetrics(instruments.registry).decode()  # type: ignore[no-untyped-call]
 
 
 def test_the_page_says_which_build_runs_since_when_and_what_the_process_takes() -> None:
@@ -148,7 +149,7 @@ def test_the_last_commit_is_none_before_the_first_flush_of_a_task_and_now_at_one
 def test_tasks_that_are_being_restored_are_counted_also_when_one_fails() -> None:
     instruments = Instruments()
     value = instruments.registry.get_sample_value
-    with pytest.raises(ZeroDivisionError), instruments.restoring(), instruments.restoring():
+    with contextlib.suppress(ZeroDivisionError), instruments.restoring(), instruments.restoring():
         assert value("modpulse_restoring_tasks") == 2
         raise ZeroDivisionError
     assert value("modpulse_restoring_tasks") == 0
