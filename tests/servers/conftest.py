@@ -1,6 +1,7 @@
 """Tests that need programs of other projects; `make test-servers` runs them, `make test` does not."""
 
 import contextlib
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +10,19 @@ import pytest
 
 from tests.integration.conftest import warm_broker  # noqa: F401 - a fixture
 from tests.servers.programs import find
-from tests.support.broker.fleet import Fleet
+from tests.support.broker.fleet import Fleet, WorkerProcess
 from tests.support.broker.records import SMALL, T0, Row, event, module_on, row, until
 from topology.devbroker import Broker
 
 PARTITIONS = 2
+# A rule that fails on each record: its metric begins with the first one.
+RULES = """
+[[rule]]
+name = "Broken"
+window = "1s"
+expression = "health.reasons[50] == 'x'"
+severity = "info"
+"""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -45,12 +54,15 @@ class Pages:
 
     worker: str
     supervisor: str
+    openmetrics: str
 
 
 @pytest.fixture(scope="session")
 def pages(warm_broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:  # noqa: F811
     """Real pages, made anew in each run: a metric that has another name today is missing here today."""
-    settings = SMALL | {"topics__partitions": str(PARTITIONS)}
+    rules = tmp_path_factory.mktemp("rules") / "rules.toml"
+    rules.write_text(RULES, "utf-8")
+    settings = SMALL | {"topics__partitions": str(PARTITIONS), "alerts__rules_file": str(rules)}
     with contextlib.ExitStack() as stack:
         fleets = [
             stack.enter_context(Fleet(warm_broker.bootstrap_servers, tmp_path_factory.mktemp("pages"), settings))
@@ -64,10 +76,20 @@ def pages(warm_broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iter
             fleet.publish(_rows())
             fleet.wait_until_processed()
             until(lambda p=process: p.metric("modpulse_rejected_records_total", reason="late") == 1, "a late event")  # type: ignore[misc]
+            until(lambda p=process: p.metric("modpulse_rule_failures_total", reason="failed"), "a rule that fails")  # type: ignore[misc]
             until(lambda p=process: p.metric("modpulse_last_commit_timestamp_seconds", task="system"), "a system task")  # type: ignore[misc]
             until(lambda p=process: p.metric("modpulse_lag_records", task="system") == 0, "a look at the lag")  # type: ignore[misc]
-        yield Pages(*(process.get("/metrics")[1] for process in started))
+        yield Pages(*(process.get("/metrics")[1] for process in started), _openmetrics(started[0]))
         assert [process.terminate() for process in started] == [0, 0]
+
+
+def _openmetrics(worker: WorkerProcess) -> str:
+    request = urllib.request.Request(
+        f"http://{worker.address}/metrics", headers={"Accept": "application/openmetrics-text;version=1.0.0"}
+    )
+    with urllib.request.urlopen(request, timeout=5) as answer:
+        text: str = answer.read().decode()
+        return text
 
 
 def _rows() -> list[Row]:

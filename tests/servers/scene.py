@@ -31,11 +31,12 @@ def rule_texts() -> str:
 
 @dataclass(frozen=True)
 class Change:
-    """What a fault does to the series of a metric whose labels fit."""
+    """What a fault does to the series of a metric whose labels fit; with `born` they begin with it."""
 
     metric: str
     course: Course
     where: Callable[[Labels], bool] = lambda labels: True
+    born: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def healthy(name: str, labels: Labels, value: float) -> Values:
         return rising(4)
     if name == "modpulse_flush_seconds_bucket":
         return rising(4 if float(labels["le"]) >= 0.05 else 0)
-    return constant(0 if name == "modpulse_start_time_seconds" else value)
+    return constant(0 if name.endswith("_total") or name == "modpulse_start_time_seconds" else value)
 
 
 def scene(page: str, case: Case | None = None) -> dict[str, Values]:
@@ -105,7 +106,7 @@ def scene(page: str, case: Case | None = None) -> dict[str, Values]:
         for change in case.changes if case else ():
             if change.metric == name and change.where(labelled):
                 changed.add(change)
-                values = _changed(values, change.course)
+                values = _changed(constant(None) if change.born else values, change.course)
         if case is not None and case.everything_ends:
             values = _changed(values, constant(None))
         series[text_of(name, labelled | {"instance": "w:9464", "job": "modpulse"})] = values
@@ -148,7 +149,7 @@ def notation(values: Values) -> str:
     return " ".join(pieces)
 
 
-def test_file(series: Mapping[str, Values], checks: Iterable[tuple[int, set[str]]]) -> str:
+def firing_file(series: Mapping[str, Values], checks: Iterable[tuple[int, set[str]]]) -> str:
     """A file for `promtool test rules`: at these minutes these alerts fire, and no others."""
     return _file(series, "promql_expr_test", [_check(minute, alerts) for minute, alerts in checks])
 
