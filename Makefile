@@ -19,7 +19,7 @@ CARGO ?= $(shell command -v cargo || ls $(HOME)/.cargo/bin/cargo 2>/dev/null)
 NATIVE := pipeline/libmodpulse_native.so
 NATIVE_DIR := .dev/native
 
-.PHONY: help demo test unit check format lock bench bench-smoke fuzz faults clean env
+.PHONY: help demo test test-servers unit check format lock bench bench-smoke fuzz faults clean env
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,10 @@ demo: env ## Run everything at once with traffic; SECONDS=60 ends it by itself, 
 
 test: env ## Run every test, those on a real broker too (fails without one; never skips)
 	@$(BIN)/pytest -q
+
+test-servers: env ## Run the tests against programs of other projects (promtool), which it fetches where apt is
+	@$(BIN)/python -m tests.servers.programs
+	@$(BIN)/pytest -q -m servers tests/servers
 
 unit: env ## Run the tests that need no broker, in seconds
 	@$(BIN)/pytest -q -m "not broker"

@@ -79,7 +79,8 @@ def pages(warm_broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iter
             until(lambda p=process: p.metric("modpulse_rule_failures_total", reason="failed"), "a rule that fails")  # type: ignore[misc]
             until(lambda p=process: p.metric("modpulse_last_commit_timestamp_seconds", task="system"), "a system task")  # type: ignore[misc]
             until(lambda p=process: p.metric("modpulse_lag_records", task="system") == 0, "a look at the lag")  # type: ignore[misc]
-        yield Pages(*(process.get("/metrics")[1] for process in started), _openmetrics(started[0]))
+        alone, supervisor = (process.get("/metrics")[1] for process in started)
+        yield Pages(alone, supervisor, _openmetrics(started[0]))
         assert [process.terminate() for process in started] == [0, 0]
 
 

@@ -3,7 +3,7 @@ the values of a healthy worker, until a fault changes some of them.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import yaml
@@ -171,7 +171,7 @@ def _check(minute: int, alerts: set[str]) -> dict[str, object]:
     return {"expr": expression, "eval_time": f"{minute}m", "exp_samples": samples}
 
 
-def _file(series: Mapping[str, Values], kind: str, checks: list[dict[str, object]]) -> str:
+def _file(series: Mapping[str, Values], kind: str, checks: Sequence[Mapping[str, object]]) -> str:
     inputs = [{"series": text, "values": notation(values)} for text, values in series.items()]
-    tests = [{"interval": f"{STEP_S}s", "input_series": inputs, kind: checks}]
+    tests = [{"interval": f"{STEP_S}s", "input_series": inputs, kind: list(checks)}]
     return yaml.safe_dump({"rule_files": [str(RULES)], "evaluation_interval": f"{STEP_S}s", "tests": tests})

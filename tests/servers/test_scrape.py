@@ -36,6 +36,6 @@ def test_a_server_that_asks_for_openmetrics_gets_the_same_series(pages: Pages) -
     def series(families: Iterable[Metric]) -> set[tuple[str, str]]:
         return {(sample.name, str(sorted(sample.labels.items()))) for family in families for sample in family.samples}
 
-    families = list(openmetrics_families(pages.openmetrics))
+    families = list(openmetrics_families(pages.openmetrics))  # type: ignore[no-untyped-call]
     assert series(families) == series(text_string_to_metric_families(pages.worker))
     assert {f"modpulse_{name}" for name in ("consumed_records", "build_info")} <= {family.name for family in families}
