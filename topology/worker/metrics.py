@@ -279,6 +279,7 @@ class Instruments:
             else:
                 self._histograms[name] = Histogram(name, metric.help, metric.labels, registry=self.registry)
         self._seen: dict[tuple[str, ...], int] = {}
+        self._open: set[str] = set()
         self._gone: set[str] = set()
         self._gauges["modpulse_start_time_seconds"].set(time.time())
 
@@ -308,6 +309,7 @@ class Instruments:
         A counter that began at a restored total would show the work of every former owner as work of one moment; one that
         began with its first event would hide that event from `increase()`.
         """
+        self._open.add(task)
         self._gone.discard(task)
         for name in _STARTED:
             self._counters[name].labels(task)
@@ -404,7 +406,11 @@ class Instruments:
 
     def parked(self, task: str, stands_still: bool) -> None:
         """Whether a task stands still because it cannot be opened."""
-        self._gauges["modpulse_task_parked"].labels(task).set(stands_still)
+        gauge = self._gauges["modpulse_task_parked"]
+        if stands_still or task in self._open:
+            gauge.labels(task).set(stands_still)
+        else:  # it was never opened here, and is not ours any more
+            gauge.remove_by_labels({"task": task})
 
     def native(self, *, in_use: bool) -> None:
         """Whether the compiled part reads the input."""
@@ -418,6 +424,7 @@ class Instruments:
         A counter that stayed would stand still here and, when the task comes back, continue as if nobody else had worked
         meanwhile. A series that ends and begins again at zero is what `rate()` and `increase()` understand.
         """
+        self._open.discard(task)
         self._gone.add(task)
         every: dict[Name, Counter | Gauge | Histogram] = {**self._counters, **self._gauges, **self._histograms}
         for name, metric in every.items():

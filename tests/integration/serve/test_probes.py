@@ -1,6 +1,7 @@
 """What the worker says of itself over HTTP."""
 
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ pytestmark = pytest.mark.broker
 
 def test_the_probes_tell_what_the_position_says(make_fleet: MakeFleet) -> None:
     fleet = make_fleet(SMALL, topics__partitions="2")
+    started = time.time()
     worker = fleet.start()
     status, text = until(lambda: worker.get("/livez") if worker.get("/livez")[0] else None, "an answer") or (0, "")
     assert (status, text) == (200, "ok\n"), "alive before the group has said anything"
@@ -60,6 +62,12 @@ def test_the_probes_tell_what_the_position_says(make_fleet: MakeFleet) -> None:
     assert worker.metric("modpulse_forwarded_records_total") == 1
     assert worker.metric("modpulse_modules", task="0") == 1
     assert worker.metric("modpulse_tasks") == 3
+    assert worker.metric("modpulse_input_partitions") == 2
+    assert worker.metric("modpulse_ready") == 1
+    assert worker.metric("modpulse_restoring_tasks") == 0
+    assert worker.metric("modpulse_build_info", version=version("modpulse")) == 1
+    for task in ("0", "1", "system"):
+        assert started - 1 <= (worker.metric("modpulse_last_commit_timestamp_seconds", task=task) or 0) <= time.time()
     until(lambda: worker.metric("modpulse_lag_records", topic=fleet.input) == 0, "no lag")
     assert worker.get("/nothing")[0] == 404
     assert worker.terminate() == 0
@@ -73,6 +81,7 @@ def test_a_worker_without_a_broker_is_alive_but_not_ready(make_fleet: MakeFleet)
     assert worker.get("/livez") == (200, "ok\n")
     assert worker.get("/readyz") == (503, "waiting for the broker or the group\n")
     assert worker.metric("modpulse_tasks") == 0
+    assert worker.metric("modpulse_ready") == 0
     assert worker.terminate() == 0
 
 

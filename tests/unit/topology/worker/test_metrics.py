@@ -199,3 +199,22 @@ def test_nothing_is_left_of_a_task_that_was_given_up_and_nothing_comes_after_it(
     left = [series for series in series_of(page(instruments)) if ("task", "0") in series[1]]
     assert left == []
     assert counters(instruments, "system")["modpulse_consumed_records_total"] == 0
+
+
+def test_a_task_that_stands_still_shows_it_until_it_is_opened_or_not_ours_any_more() -> None:
+    instruments = Instruments()
+
+    def parked(task: str) -> float | None:
+        return instruments.registry.get_sample_value("modpulse_task_parked", {"task": task})
+
+    Here(instruments, ModuleCore(CoreConfig()))
+    assert (parked("0"), parked("1")) == (0, None)
+    instruments.parked("1", stands_still=True)
+    assert parked("1") == 1
+    instruments.parked("1", stands_still=False)
+    assert parked("1") is None, "another worker has it"
+    instruments.forget("0")
+    instruments.parked("0", stands_still=True)
+    Here(instruments, ModuleCore(CoreConfig()))
+    instruments.parked("0", stands_still=False)
+    assert parked("0") == 0
