@@ -18,8 +18,8 @@ _HEAD = """\
 
 `GET /metrics` on `metrics.bind` (`MODPULSE_METRICS__BIND`, loopback by default) answers in Prometheus' text format, and in
 OpenMetrics where a server asks for it. [deploy/prometheus-scrape.yml](../deploy/prometheus-scrape.yml) is a scrape job,
-[deploy/prometheus-alerts.yml](../deploy/prometheus-alerts.yml) are alerts over these metrics, and the [runbook](runbook.md) says what to do
-when one fires.
+[deploy/prometheus-alerts.yml](../deploy/prometheus-alerts.yml) are alerts over these metrics, and the [runbook](runbook.md)
+says what to do when one fires.
 
 `task` is the number of an input partition, or `system` for the second stage. Every counter begins at zero: with the process, or,
 where it has a `task`, when that task opens here; with the task its series end. So `increase()` over all workers counts every
