@@ -19,7 +19,7 @@ CARGO ?= $(shell command -v cargo || ls $(HOME)/.cargo/bin/cargo 2>/dev/null)
 NATIVE := pipeline/libmodpulse_native.so
 NATIVE_DIR := .dev/native
 
-.PHONY: help demo test unit quick check docs format lock bench bench-smoke fuzz faults clean env
+.PHONY: help demo test test-servers unit quick check docs format lock bench bench-smoke fuzz faults clean env
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,11 +28,15 @@ demo: env ## Run everything at once with traffic; SECONDS=60 ends it by itself, 
 	@$(BIN)/modpulse demo $(if $(SECONDS),--seconds $(SECONDS))
 
 test: env ## Run every test, those on a real broker too (fails without one; never skips)
-	@$(BIN)/pytest -q -n auto -m "not broker and not truth"
+	@$(BIN)/pytest -q -n auto -m "not broker and not truth and not servers"
 	@$(BIN)/pytest -q -m "broker or truth"
 
+test-servers: env ## Run the tests against programs of other projects (promtool), which it fetches where apt is
+	@$(BIN)/python -m tests.servers.programs
+	@$(BIN)/pytest -q -m servers tests/servers
+
 unit: env ## Run the tests that need neither broker nor Java, with fewer examples: within a minute
-	@MODPULSE_TEST_EXAMPLES=30 $(BIN)/pytest -q -n auto -m "not broker and not truth"
+	@MODPULSE_TEST_EXAMPLES=30 $(BIN)/pytest -q -n auto -m "not broker and not truth and not servers"
 
 quick: env ## Run the tests of single files, without the slow ones: within 20 seconds
 	@MODPULSE_TEST_EXAMPLES=30 $(BIN)/pytest -q -n auto -m "not broker and not slow" tests/unit

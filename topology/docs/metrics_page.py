@@ -5,6 +5,7 @@
 
 from pathlib import Path
 
+from topology.serve.registry import PROCESS_FAMILIES
 from topology.supervisor.metrics import SUPERVISOR_METRICS
 from topology.worker.metrics import METRICS, Metric, Name
 
@@ -15,17 +16,27 @@ _HEAD = """\
 
 <!-- Made by `python -m topology.docs.metrics_page` from topology/worker/metrics.py; do not edit. -->
 
-`GET /metrics` on `metrics.bind` (`MODPULSE_METRICS__BIND`, loopback by default) answers in Prometheus' text format.
+`GET /metrics` on `metrics.bind` (`MODPULSE_METRICS__BIND`, loopback by default) answers in Prometheus' text format, and in
+OpenMetrics where a server asks for it. [deploy/prometheus-scrape.yml](../deploy/prometheus-scrape.yml) is a scrape job,
+[deploy/prometheus-alerts.yml](../deploy/prometheus-alerts.yml) are alerts over these metrics, and the [runbook](runbook.md)
+says what to do when one fires.
+
 `task` is the number of an input partition, or `system` for the second stage. Every counter begins at zero: with the process, or,
 where it has a `task`, when that task opens here; with the task its series end. So `increase()` over all workers counts every
-record once, wherever its partition went. `modpulse_ledger_records` has the totals since the application began. What a flush
-changes is exported after its transaction is committed, never before.
+record once, wherever its partition went, and a sum over a family counts nothing twice: `sum(rate(modpulse_records_total[5m]))` is
+the rate of events. `modpulse_ledger_records` has the totals since the application began. What a flush changes is exported after
+its transaction is committed, never before.
 
 | metric | kind | labels | what it says | when it moves |
 |---|---|---|---|---|
 """
 
-_TAIL = """
+_PROCESS = """
+Of the process, as far as the system tells: {families}. `python_info` is that of the client library.
+
+"""
+
+_TAIL = """\
 Beside it: `GET /livez` fails only when the main loop has not turned for a minute, whatever the broker does;
 `GET /readyz` fails until the worker has joined the group and restored its tasks, and while it takes over others.
 
@@ -52,7 +63,8 @@ def page() -> str:
         f"| `{name}` | {kind} | `worker` | {says} | {remedy} |\n"
         for name, (kind, says, remedy) in SUPERVISOR_METRICS.items()
     )
-    return _HEAD + own + _TAIL + supervisor + _END
+    families = ", ".join(f"`{name}`" for name in PROCESS_FAMILIES if name != "python_info")
+    return _HEAD + own + _PROCESS.format(families=families) + _TAIL + supervisor + _END
 
 
 def _row(name: Name, metric: Metric) -> str:

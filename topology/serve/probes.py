@@ -4,7 +4,8 @@ import time
 from collections.abc import Callable
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
 
 from topology.serve.probe_server import ProbeServer
 
@@ -31,7 +32,9 @@ class Probes(ProbeServer):
         self._turned = time.monotonic()
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        # OpenMetrics for a server that asks for it, else the text format that every one reads.
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        return web.Response(body=encode(self._registry), headers={"Content-Type": content_type})
 
     async def _livez(self, request: web.Request) -> web.Response:
         still = time.monotonic() - self._turned

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client import Counter, Gauge, generate_latest
 
+from topology.serve.registry import new_registry
 from topology.supervisor.child import Child
 
 UP, RESTARTS = "modpulse_worker_up", "modpulse_worker_restarts_total"
@@ -22,7 +23,7 @@ class SupervisorMetrics:
     """The two families, in a registry of their own; every worker has its series from the start."""
 
     def __init__(self, workers: int) -> None:
-        self._registry = CollectorRegistry()
+        self._registry = new_registry()
         self._up = Gauge(UP, SUPERVISOR_METRICS[UP][1], ["worker"], registry=self._registry)
         self._restarts = Counter(RESTARTS, SUPERVISOR_METRICS[RESTARTS][1], ["worker"], registry=self._registry)
         self._counted = [0] * workers

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from topology.serve.probe_server import ProbeServer
 from topology.supervisor.child import Child, end_in_words
@@ -30,7 +30,7 @@ class SupervisorServer(ProbeServer):
         answers = await self._scraper.ask(self._children, "/metrics")
         pages = {number: answer.text for number, answer in answers.items() if answer.good}
         text = self._own.page(self._children, set(pages)) + merged_metrics(pages)
-        return web.Response(body=text.encode(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return web.Response(body=text.encode(), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
     async def _readyz(self, request: web.Request) -> web.Response:
         answers = await self._scraper.ask(self._children, "/readyz")

@@ -172,6 +172,7 @@ class Assignment:
         # Before anything is opened: a module must not be counted in two places.
         refuse_other_count(self.topics, topics, self._settings.topics.module_log_events)
         self.topics = topics
+        self._instruments.input_partitions(topics.partitions)
 
     async def revoked(self, partitions: set[TP]) -> None:
         """Write what is owed. The tasks stay open: most rebalances give them back."""

@@ -1,12 +1,14 @@
 """The worker's own metrics. `METRICS` is the one table of names; docs/metrics.md is generated from it."""
 
+import platform
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Literal, get_args
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 from pipeline.cores.module_core import ModuleCore
 from pipeline.cores.task_core import TaskCore
@@ -14,15 +16,24 @@ from pipeline.outputs import Cut
 from pipeline.system.core import SystemCore
 from schemas.reasons import REASONS
 from schemas.state import Ledger
+from topology.serve.registry import new_registry
 
 Name = Literal[
+    "modpulse_build_info",
+    "modpulse_start_time_seconds",
+    "modpulse_ready",
     "modpulse_records_total",
+    "modpulse_consumed_records_total",
+    "modpulse_forwarded_records_total",
     "modpulse_ledger_records",
+    "modpulse_ledger_consumed_records",
     "modpulse_batches_total",
     "modpulse_processing_seconds_total",
+    "modpulse_last_commit_timestamp_seconds",
     "modpulse_flush_seconds",
     "modpulse_flush_records_total",
     "modpulse_early_flushes_total",
+    "modpulse_restoring_tasks",
     "modpulse_restore_seconds",
     "modpulse_restore_records",
     "modpulse_lag_records",
@@ -43,6 +54,7 @@ Name = Literal[
     "modpulse_refused_alerts_total",
     "modpulse_rebalances_total",
     "modpulse_tasks",
+    "modpulse_input_partitions",
     "modpulse_task_parked",
     "modpulse_input_lost_records_total",
     "modpulse_rejected_records_total",
@@ -64,23 +76,58 @@ class Metric:
 
 
 METRICS: dict[Name, Metric] = {
+    "modpulse_build_info": Metric(
+        "gauge",
+        ("version", "native", "python"),
+        "1; its labels say which build this is, and whether the compiled part is in use (`native`: `on` or `off`).",
+        "More than one `version` over the fleet: an upgrade is under way, or was left half done.",
+    ),
+    "modpulse_start_time_seconds": Metric(
+        "gauge",
+        (),
+        "When the worker began, seconds since 1970. One that begins again after trouble with the broker stays the same process, "
+        "so `process_start_time_seconds` does not tell.",
+        "Changes often: the log says why, just before.",
+    ),
+    "modpulse_ready": Metric("gauge", (), "1 where `/readyz` says yes.", "0: `/readyz` says why."),
     "modpulse_records_total": Metric(
         "counter",
         ("task", "topic", "outcome"),
-        "Input records by where each one ended, since the task opened here.",
+        "Events by where each one ended, since the task opened here. The sum over everything counts each event once.",
         "`invalid`, `late` or `future` rising: look at the dead letters and their headers.",
+    ),
+    "modpulse_consumed_records_total": Metric(
+        "counter",
+        ("task", "topic"),
+        "Records read and committed, of each source: input, forwarded events, partials of the system.",
+        "Flat while the lag grows: the worker is stuck, see `/readyz`.",
+    ),
+    "modpulse_forwarded_records_total": Metric(
+        "counter",
+        ("task", "topic"),
+        "Events handed on to the partition of their module; where they end is counted there.",
+        "Many: producers hash keys differently, and each such event is written and read once more.",
     ),
     "modpulse_ledger_records": Metric(
         "gauge",
         ("task", "topic", "outcome"),
-        "The ledger of the newest committed position: the same counts since the application began.",
-        "`consumed` is the sum of the others in every position; anything else is a bug to report.",
+        "The ledger of the newest committed position: where the records of a source went since the application began.",
+        "Their sum for a source is `modpulse_ledger_consumed_records`; anything else is a bug to report.",
+    ),
+    "modpulse_ledger_consumed_records": Metric(
+        "gauge", ("task", "topic"), "Records of a source read since the application began.", "See the ledger."
     ),
     "modpulse_batches_total": Metric(
         "counter", ("task",), "Fetched batches applied.", "Flat while lag grows: the worker is stuck, see the logs."
     ),
     "modpulse_processing_seconds_total": Metric(
         "counter", ("task",), "Time spent in the core.", "Near one second a second: add workers."
+    ),
+    "modpulse_last_commit_timestamp_seconds": Metric(
+        "gauge",
+        ("task",),
+        "When the task last committed a transaction here, seconds since 1970; 0 before its first one.",
+        "Old while there is lag: the task cannot write. A task without input has nothing to commit.",
     ),
     "modpulse_flush_seconds": Metric(
         "histogram",
@@ -93,6 +140,12 @@ METRICS: dict[Name, Metric] = {
     ),
     "modpulse_early_flushes_total": Metric(
         "counter", ("task",), "Flushes forced by limits.max_buffered_bytes.", "Rising: shorten flush_interval."
+    ),
+    "modpulse_restoring_tasks": Metric(
+        "gauge",
+        (),
+        "Tasks that are being opened: fenced, read from their changelog, checked.",
+        "Above 0 for long: see restore.",
     ),
     "modpulse_restore_seconds": Metric(
         "gauge", ("task",), "Duration of the newest restore.", "Long: check the changelog's compaction."
@@ -164,6 +217,12 @@ METRICS: dict[Name, Metric] = {
         "counter", (), "Rebalances taken part in.", "Often: set kafka.group_instance_id."
     ),
     "modpulse_tasks": Metric("gauge", (), "Tasks open here.", "0 on a ready worker: more workers than partitions."),
+    "modpulse_input_partitions": Metric(
+        "gauge",
+        (),
+        "Partitions of the input, each of them a task; the system task comes to it. 0 before the topics are known.",
+        "More than the tasks of all workers together: nobody works on some of them.",
+    ),
     "modpulse_task_parked": Metric(
         "gauge",
         ("task",),
@@ -207,7 +266,7 @@ class Instruments:
     """All metrics of one worker in a registry of its own."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
+        self.registry = new_registry(process=True)
         self._counters: dict[Name, Counter] = {}
         self._gauges: dict[Name, Gauge] = {}
         self._histograms: dict[Name, Histogram] = {}
@@ -220,7 +279,19 @@ class Instruments:
             else:
                 self._histograms[name] = Histogram(name, metric.help, metric.labels, registry=self.registry)
         self._seen: dict[tuple[str, ...], int] = {}
+        self._open: set[str] = set()
         self._gone: set[str] = set()
+        self._gauges["modpulse_start_time_seconds"].set(time.time())
+
+    def ready(self, is_ready: Callable[[], bool]) -> None:
+        """How to find out, at each scrape, whether the worker is ready."""
+        self._gauges["modpulse_ready"].set_function(is_ready)
+
+    @contextmanager
+    def restoring(self) -> Iterator[None]:
+        """A task is being opened."""
+        with self._gauges["modpulse_restoring_tasks"].track_inprogress():
+            yield
 
     @contextmanager
     def processing(self, task: str) -> Iterator[None]:
@@ -238,35 +309,42 @@ class Instruments:
         A counter that began at a restored total would show the work of every former owner as work of one moment; one that
         began with its first event would hide that event from `increase()`.
         """
+        self._open.add(task)
         self._gone.discard(task)
         for name in _STARTED:
             self._counters[name].labels(task)
         self._histograms["modpulse_flush_seconds"].labels(task)
+        self._gauges["modpulse_task_parked"].labels(task)
+        self._gauges["modpulse_last_commit_timestamp_seconds"].labels(task)
         if isinstance(core, ModuleCore):
             for reason in REASONS:
                 self._counters["modpulse_rejected_records_total"].labels(task, reason)
         ledgers = {topic: core.ledgers.get(topic, Ledger()) for topic in sources}
-        for name, labels, total in (*_ledger_totals(ledgers), *_core_totals(core)):
+        for name, labels, total in (*_ledger_totals(ledgers, core), *_core_totals(core)):
             self._seen[name, task, *labels] = total
             self._counters[name].labels(task, *labels)
         self._show_ledger(task, ledgers)
+        self._observe(task, core)
 
     def flushed(self, task: str, core: TaskCore, cut: Cut, seconds: float) -> None:
         """A flush was committed: everything it says is true now."""
         if task in self._gone:
             return
+        self._gauges["modpulse_last_commit_timestamp_seconds"].labels(task).set(time.time())
         self._histograms["modpulse_flush_seconds"].labels(task).observe(seconds)
         self._counters["modpulse_flush_records_total"].labels(task).inc(cut.records)
         for record in cut.outbox.rejected:
             self._counters["modpulse_rejected_records_total"].labels(task, record.reason).inc(record.records)
-        for name, labels, total in (*_ledger_totals(cut.position.ledger), *_core_totals(core)):
+        for name, labels, total in (*_ledger_totals(cut.position.ledger, core), *_core_totals(core)):
             self._raise_to(name, total, task, *labels)
         self._show_ledger(task, cut.position.ledger)
         self._observe(task, core)
 
     def _show_ledger(self, task: str, ledgers: Mapping[str, Ledger]) -> None:
-        for _, labels, total in _ledger_totals(ledgers):
-            self._gauges["modpulse_ledger_records"].labels(task, *labels).set(total)
+        for topic, ledger in ledgers.items():
+            self._gauges["modpulse_ledger_consumed_records"].labels(task, topic).set(ledger.consumed)
+            for outcome in OUTCOMES:
+                self._gauges["modpulse_ledger_records"].labels(task, topic, outcome).set(getattr(ledger, outcome))
 
     def _observe(self, task: str, core: TaskCore) -> None:
         if core.stream_ms is not None:
@@ -322,13 +400,23 @@ class Instruments:
         """How many tasks are open."""
         self._gauges["modpulse_tasks"].set(count)
 
+    def input_partitions(self, count: int) -> None:
+        """How many partitions the input has."""
+        self._gauges["modpulse_input_partitions"].set(count)
+
     def parked(self, task: str, stands_still: bool) -> None:
         """Whether a task stands still because it cannot be opened."""
-        self._gauges["modpulse_task_parked"].labels(task).set(stands_still)
+        gauge = self._gauges["modpulse_task_parked"]
+        if stands_still or task in self._open:
+            gauge.labels(task).set(stands_still)
+        else:  # it was never opened here, and is not ours any more
+            gauge.remove_by_labels({"task": task})
 
     def native(self, *, in_use: bool) -> None:
         """Whether the compiled part reads the input."""
         self._gauges["modpulse_native"].set(in_use)
+        labels = version("modpulse"), "on" if in_use else "off", platform.python_version()
+        self._gauges["modpulse_build_info"].labels(*labels).set(1)
 
     def forget(self, task: str) -> None:
         """A task is not ours any more: every series of it ends, and what is still said of it is not heard.
@@ -336,15 +424,19 @@ class Instruments:
         A counter that stayed would stand still here and, when the task comes back, continue as if nobody else had worked
         meanwhile. A series that ends and begins again at zero is what `rate()` and `increase()` understand.
         """
+        self._open.discard(task)
         self._gone.add(task)
         every: dict[Name, Counter | Gauge | Histogram] = {**self._counters, **self._gauges, **self._histograms}
         for name, metric in every.items():
-            if METRICS[name].labels:
+            if "task" in METRICS[name].labels:
                 metric.remove_by_labels({"task": task})
         for key in [key for key in self._seen if key[1] == task]:
             del self._seen[key]
 
 
+# The columns of a ledger that make up `consumed`, and those of them in which an event ends.
+OUTCOMES = tuple(column for column in Ledger.__struct_fields__ if column != "consumed")
+ENDS = tuple(column for column in OUTCOMES if column != "forwarded")
 # Counters of every task whose only label is the task.
 _STARTED: tuple[Name, ...] = (
     "modpulse_batches_total",
@@ -356,11 +448,14 @@ _STARTED: tuple[Name, ...] = (
 _Total = tuple[Name, tuple[str, ...], int]
 
 
-def _ledger_totals(ledgers: Mapping[str, Ledger]) -> Iterator[_Total]:
-    """The ledger by its labels, without the task."""
+def _ledger_totals(ledgers: Mapping[str, Ledger], core: TaskCore) -> Iterator[_Total]:
+    """The ledger by its labels, without the task. No count is in two series of one family: people write `sum` over it."""
     for topic, ledger in ledgers.items():
-        for outcome in Ledger.__struct_fields__:
-            yield "modpulse_records_total", (topic, outcome), getattr(ledger, outcome)
+        yield "modpulse_consumed_records_total", (topic,), ledger.consumed
+        if isinstance(core, ModuleCore):
+            yield "modpulse_forwarded_records_total", (topic,), ledger.forwarded
+            for outcome in ENDS:
+                yield "modpulse_records_total", (topic, outcome), getattr(ledger, outcome)
 
 
 def _core_totals(core: TaskCore) -> Iterator[_Total]:

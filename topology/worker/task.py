@@ -167,9 +167,10 @@ class Task:
             InputRewound: the position does not fit the log of a source.
             BrokerUnavailable: nobody coordinates the task's transactions.
         """
-        await self._transactor.open()
-        async with restores:
-            await self._restore(logs, acceptance)
+        with self._instruments.restoring():
+            await self._transactor.open()
+            async with restores:
+                await self._restore(logs, acceptance)
 
     async def _restore(self, logs: LogView, acceptance: Acceptance) -> None:
         spec = self.spec

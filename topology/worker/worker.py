@@ -75,6 +75,7 @@ class Worker:
             strict=strict,
             given_up=given_up or {},
         )
+        self.instruments.ready(lambda: self._not_ready() is None)
         self.probes = Probes(self.instruments.registry, self._not_ready, self._warnings)
 
     async def run(self) -> None:

@@ -11,7 +11,7 @@ from schemas.state import Ledger
 from tests.integration.conftest import MakeFleet
 from tests.support.broker.fleet import Fleet, WorkerProcess
 from tests.support.broker.records import SMALL, T0, Row, event, module_on, row, until
-from tests.support.shell.scrapes import Increases
+from tests.support.shell.scrapes import Increases, counter_of, ledger_gauge_of
 
 pytestmark = pytest.mark.broker
 TASKS = 5
@@ -48,14 +48,17 @@ def wait_until_told(fleet: Fleet, supervisor: WorkerProcess, increases: Increase
     truth = {outcome: ledgers["input"][outcome] + ledgers["repartition"][outcome] for outcome in OUTCOMES}
     sources = (fleet.input, fleet.settings.repartition_topic)
 
+    def shown(outcome: str) -> float:
+        name, label = ledger_gauge_of(outcome)
+        return sum(supervisor.metric(name, topic=topic, **label) or 0 for topic in sources)
+
+    def risen(outcome: str) -> float:
+        name, label = counter_of(outcome)
+        return sum(increases.of(name, topic=topic, **label) for topic in sources)
+
     def told() -> bool:
         increases.take(supervisor.get("/metrics")[1])
-        return all(
-            sum(supervisor.metric("modpulse_ledger_records", topic=topic, outcome=outcome) or 0 for topic in sources)
-            == truth[outcome]
-            == sum(increases.of("modpulse_records_total", topic=topic, outcome=outcome) for topic in sources)
-            for outcome in OUTCOMES
-        )
+        return all(shown(outcome) == truth[outcome] == risen(outcome) for outcome in OUTCOMES)
 
     until(told, lambda: f"{truth} in the metrics\n{supervisor.get('/metrics')[1]}")
     return truth

@@ -29,9 +29,7 @@ def test_counters_never_rise_by_more_than_was_sent_while_a_worker_joins_and_leav
             status, text = worker.get("/metrics")
             if status == 200:
                 increases[number].take(text)
-        return sum(
-            one.of("modpulse_records_total", outcome="consumed", topic=fleet.input) for one in increases.values()
-        )
+        return sum(one.of("modpulse_consumed_records_total", topic=fleet.input) for one in increases.values())
 
     publish(fleet, FIRST, "a")
     until(lambda: counted() == FIRST, lambda: f"{FIRST} counted, not {counted():g}")
@@ -50,7 +48,7 @@ def test_counters_never_rise_by_more_than_was_sent_while_a_worker_joins_and_leav
     until(lambda: counted() >= FIRST + SECOND + THIRD, lambda: f"the last {THIRD} counted, not {counted():g}")
     assert counted() == FIRST + SECOND + THIRD, "nor by its former one when it comes back"
     until(
-        lambda: workers[0].metric("modpulse_ledger_records", outcome="consumed", topic=fleet.input) == counted(),
+        lambda: workers[0].metric("modpulse_ledger_consumed_records", topic=fleet.input) == counted(),
         "the ledger of both partitions",
     )
     assert fleet.ledgers()["input"]["consumed"] == FIRST + SECOND + THIRD

@@ -50,3 +50,17 @@ class Increases:
 def matches(series: Series, name: str, labels: Iterable[tuple[str, str]]) -> bool:
     """Whether a series has this name and at least these labels."""
     return series[0] == name and set(labels) <= series[1]
+
+
+def counter_of(column: str) -> tuple[str, dict[str, str]]:
+    """The counter that counts a column of the ledger, and its label."""
+    if column in {"consumed", "forwarded"}:
+        return f"modpulse_{column}_records_total", {}
+    return "modpulse_records_total", {"outcome": column}
+
+
+def ledger_gauge_of(column: str) -> tuple[str, dict[str, str]]:
+    """The gauge that shows a column of the ledger, and its label."""
+    if column == "consumed":
+        return "modpulse_ledger_consumed_records", {}
+    return "modpulse_ledger_records", {"outcome": column}

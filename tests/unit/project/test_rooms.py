@@ -20,7 +20,7 @@ from topology.docs.rooms_picture import PICTURE, picture
 PACKAGES = ("schemas", "pipeline", "topology")
 MOST_FILES = 15
 # One file per command.
-FULLER = {Path("topology/commands")}
+FULLER = {Path("topology/commands"), Path("tests/unit/topology/commands")}
 
 # For each contract an import that it must not let pass: the file that is given it, and the line.
 PLANTED = {

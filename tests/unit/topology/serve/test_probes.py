@@ -4,12 +4,19 @@ import asyncio
 import time
 from collections.abc import Callable
 
+import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
+from prometheus_client.parser import text_string_to_metric_families as plain
 
 from topology.serve.probes import STUCK_AFTER_S, Probes
+from topology.serve.registry import new_registry
+
+# As Prometheus 2.42 and 3 ask, and as curl does.
+OPENMETRICS = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
 
 
 def answer(probes: Probes, path: str) -> tuple[int, str, str]:
@@ -61,3 +68,35 @@ def test_the_page_of_metrics_is_that_of_the_registry_as_it_stands() -> None:
         status, text, kind = answer(worker, "/metrics")
         assert (status, kind.partition(";")[0]) == (200, "text/plain")
         assert text.splitlines()[-1] == f"tasks {number}.0"
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("accept", "parse", "content_type"),
+    [
+        (OPENMETRICS, openmetrics, "application/openmetrics-text; version=1.0.0"),
+        ("*/*", plain, "text/plain; version=0.0.4"),
+        ("", plain, "text/plain; version=0.0.4"),
+    ],
+)
+async def test_a_server_gets_the_format_it_asks_for(accept: str, parse: object, content_type: str) -> None:
+    registry = new_registry()
+    Counter("records", "Records.", registry=registry).inc(3)
+    probes = Probes(registry, lambda: None, list)
+    await probes.start("127.0.0.1", 0)
+    try:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"http://{probes.addresses[0]}/metrics", headers={"Accept": accept}) as answer,
+        ):
+            assert answer.headers["Content-Type"].startswith(content_type)
+            text = await answer.text()
+    finally:
+        await probes.stop()
+    assert callable(parse)
+    (family,) = parse(text)
+    assert (family.name, family.type, [(s.name, s.value) for s in family.samples]) == (
+        "records",
+        "counter",
+        [("records_total", 3)],
+    )

@@ -1,7 +1,13 @@
 """The worker's metrics: a counter says what was done here, by this process, since the task opened."""
 
+import contextlib
+import time
+from importlib.metadata import version
+from pathlib import Path
+
 import pytest
 from prometheus_client import generate_latest
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
 from pipeline.config import CoreConfig
 from pipeline.cores.module_core import ModuleCore
@@ -11,10 +17,10 @@ from schemas.reasons import REASONS
 from schemas.state import Ledger
 from tests.support.core.cores import NOW_MS, START_MS, Event, batch_of
 from tests.support.shell.scrapes import Increases, series_of
-from topology.worker.metrics import METRICS, Instruments
+from topology.serve.registry import PROCESS_FAMILIES
+from topology.worker.metrics import ENDS, METRICS, OUTCOMES, Instruments
 
 SOURCES = ("events", "repartition")
-OUTCOMES = Ledger.__struct_fields__
 
 
 class Here:
@@ -65,12 +71,9 @@ def test_a_task_that_comes_back_does_not_count_again_what_it_counted_before() ->
     increases.take(page(instruments))
     here.feed(5)
     increases.take(page(instruments))
-    risen = [increases.of("modpulse_records_total", task="0", outcome=outcome) for outcome in OUTCOMES]
-    assert dict(zip(OUTCOMES, risen, strict=True)) == dict.fromkeys(OUTCOMES, 0) | {
-        "consumed": 105,
-        "applied": 95,
-        "invalid": 10,
-    }
+    risen = {end: increases.of("modpulse_records_total", task="0", outcome=end) for end in ENDS}
+    assert risen == dict.fromkeys(ENDS, 0) | {"applied": 95, "invalid": 10}
+    assert increases.of("modpulse_consumed_records_total", task="0") == 105
     assert increases.of("modpulse_rejected_records_total", task="0") == 10
 
 
@@ -79,14 +82,77 @@ def test_the_ledger_gauge_says_what_the_newest_position_says() -> None:
     core = ModuleCore(CoreConfig())
     core.ledgers["events"] = Ledger(consumed=1_000, applied=990, late=10)
     here = Here(instruments, core)
-    assert _ledger(instruments) == [1_000, 990, 10, 0, 0, 0, 0]
+    assert _ledger(instruments) == (1_000, [990, 10, 0, 0, 0, 0])
     here.feed(5)
-    assert _ledger(instruments) == [1_005, 995, 10, 0, 0, 0, 0]
+    assert _ledger(instruments) == (1_005, [995, 10, 0, 0, 0, 0])
 
 
-def _ledger(instruments: Instruments) -> list[float | None]:
+def _ledger(instruments: Instruments) -> tuple[float | None, list[float | None]]:
+    value, source = instruments.registry.get_sample_value, {"task": "0", "topic": "events"}
+    return (
+        value("modpulse_ledger_consumed_records", source),
+        [value("modpulse_ledger_records", source | {"outcome": outcome}) for outcome in OUTCOMES],
+    )
+
+
+def test_a_sum_over_a_family_counts_nothing_twice() -> None:
+    instruments = Instruments()
+    core = ModuleCore(CoreConfig())
+    core.ledgers["events"] = Ledger(consumed=7, applied=2, late=1, duplicate=1, invalid=1, future=1, forwarded=1)
+    Here(instruments, core).feed(20, bad=3)
+    found = series_of(page(instruments))
+
+    def total(name: str) -> float:
+        return sum(value for (found_name, _), value in found.items() if found_name == name)
+
+    assert total("modpulse_records_total") == total("modpulse_consumed_records_total") == 23
+    assert total("modpulse_ledger_records") == total("modpulse_ledger_consumed_records") == 30
+    assert total("modpulse_forwarded_records_total") == 0
+
+
+def test_no_series_says_when_another_was_made() -> None:
+    instruments = Instruments()
+    Here(instruments, ModuleCore(CoreConfig())).feed(1)
+    text = page(instruments)
+    assert "_created" not in text
+    assert "_created" not in generate_openmetrics(instruments.registry).decode()  # type: ignore[no-untyped-call]
+
+
+def test_the_page_says_which_build_runs_since_when_and_what_the_process_takes() -> None:
+    instruments = Instruments()
+    instruments.native(in_use=False)
+    found = {name: (dict(labels), value) for (name, labels), value in series_of(page(instruments)).items()}
+    labels, one = found["modpulse_build_info"]
+    assert (labels["version"], labels["native"], one) == (version("modpulse"), "off", 1)
+    assert time.time() - 60 < found["modpulse_start_time_seconds"][1] <= time.time()
+    if Path("/proc/self/stat").exists():
+        assert found.keys() >= set(PROCESS_FAMILIES)
+
+
+def test_ready_is_asked_at_each_scrape() -> None:
+    instruments, said = Instruments(), [False]
+    instruments.ready(lambda: said[0])
+    assert instruments.registry.get_sample_value("modpulse_ready") == 0
+    said[0] = True
+    assert instruments.registry.get_sample_value("modpulse_ready") == 1
+
+
+def test_the_last_commit_is_none_before_the_first_flush_of_a_task_and_now_at_one() -> None:
+    instruments = Instruments()
+    here = Here(instruments, ModuleCore(CoreConfig()))
     value = instruments.registry.get_sample_value
-    return [value("modpulse_ledger_records", {"task": "0", "topic": "events", "outcome": o}) for o in OUTCOMES]
+    assert value("modpulse_last_commit_timestamp_seconds", {"task": "0"}) == 0
+    here.feed(1)
+    assert time.time() - 60 < (value("modpulse_last_commit_timestamp_seconds", {"task": "0"}) or 0) <= time.time()
+
+
+def test_tasks_that_are_being_restored_are_counted_also_when_one_fails() -> None:
+    instruments = Instruments()
+    value = instruments.registry.get_sample_value
+    with contextlib.suppress(ZeroDivisionError), instruments.restoring(), instruments.restoring():
+        assert value("modpulse_restoring_tasks") == 2
+        raise ZeroDivisionError
+    assert value("modpulse_restoring_tasks") == 0
 
 
 @pytest.mark.parametrize(("core", "system"), [(ModuleCore(CoreConfig()), False), (SystemCore(CoreConfig()), True)])
@@ -99,16 +165,18 @@ def test_every_counter_of_a_task_exists_at_zero_before_its_first_record(core: Ta
         "modpulse_overflowed_events_total",
         "modpulse_unremembered_ids_total",
         "modpulse_one_by_one_records_total",
+        "modpulse_records_total",
+        "modpulse_forwarded_records_total",
     }
     of_system = {"modpulse_dropped_system_windows_total", "modpulse_ignored_partials_total"}
     # Rules may be a thousand, and most never fail: theirs begin with the first failure.
     wanted = own - (of_modules if system else of_system) - {"modpulse_rule_failures_total"}
     assert counters(instruments, "0") == dict.fromkeys(wanted | {"modpulse_flush_seconds_count"}, 0.0)
     found = series_of(page(instruments))
+    ends = {dict(labels)["outcome"] for name, labels in found if name == "modpulse_records_total"}
+    assert ends == (set() if system else set(ENDS))
     for topic in SOURCES:
-        for outcome in OUTCOMES:
-            labels = frozenset({"task": "0", "topic": topic, "outcome": outcome}.items())
-            assert found["modpulse_records_total", labels] == 0
+        assert found["modpulse_consumed_records_total", frozenset({"task": "0", "topic": topic}.items())] == 0
     reasons = {dict(labels)["reason"] for name, labels in found if name == "modpulse_rejected_records_total"}
     assert reasons == (set() if system else set(REASONS))
 
@@ -130,4 +198,23 @@ def test_nothing_is_left_of_a_task_that_was_given_up_and_nothing_comes_after_it(
         pass
     left = [series for series in series_of(page(instruments)) if ("task", "0") in series[1]]
     assert left == []
-    assert counters(instruments, "system")["modpulse_records_total"] == 0
+    assert counters(instruments, "system")["modpulse_consumed_records_total"] == 0
+
+
+def test_a_task_that_stands_still_shows_it_until_it_is_opened_or_not_ours_any_more() -> None:
+    instruments = Instruments()
+
+    def parked(task: str) -> float | None:
+        return instruments.registry.get_sample_value("modpulse_task_parked", {"task": task})
+
+    Here(instruments, ModuleCore(CoreConfig()))
+    assert (parked("0"), parked("1")) == (0, None)
+    instruments.parked("1", stands_still=True)
+    assert parked("1") == 1
+    instruments.parked("1", stands_still=False)
+    assert parked("1") is None, "another worker has it"
+    instruments.forget("0")
+    instruments.parked("0", stands_still=True)
+    Here(instruments, ModuleCore(CoreConfig()))
+    instruments.parked("0", stands_still=False)
+    assert parked("0") == 0
