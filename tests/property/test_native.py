@@ -17,13 +17,14 @@ from hypothesis import strategies as st
 import pipeline.ingest.plain
 from pipeline.config import CoreConfig
 from pipeline.ingest.batch import RecordBatch, join_slices
-from pipeline.ingest.decode import CONFLUENT_FRAME_BYTES, CONFLUENT_MAGIC, DECODE_ERRORS
-from pipeline.ingest.ingest import parse_timestamp
 from pipeline.ingest.packed import each_forwarded
 from pipeline.ingest.plain import PlainScanner
 from pipeline.native import HAS_ID, KEY_DIFFERS, PLAIN, SUCCESS, Native, PlainEvents, load_native
 from schemas.errors import PoisonRecord
 from schemas.events import ModuleLogEvent
+from schemas.valid.reading import CONFLUENT_FRAME_BYTES, CONFLUENT_MAGIC
+from schemas.valid.rules import parse_timestamp
+from schemas.valid.words import DECODE_ERRORS
 from tests.support.cores import NOW_MS, Event, Run, batch_of, fixed, split
 from tests.support.poison import AT_MS, GOOD_ODDITIES, POISON, GoodOddity, PoisonKind, raw
 from tests.support.streams import configs, cut_places, streams

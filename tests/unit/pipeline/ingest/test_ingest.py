@@ -14,12 +14,11 @@ from hypothesis import strategies as st
 from pipeline.config import CoreConfig, Limits, WindowConfig
 from pipeline.ingest.batch import RecordBatch
 from pipeline.ingest.hop import first_place, own_headers
-from pipeline.ingest.ingest import parse_timestamp
 from pipeline.ingest.packed import each_forwarded
-from pipeline.modules.identifiers import BIDI_CONTROLS, id_fault
 from pipeline.outputs import Header, Rejected, WholeBatch
 from schemas.errors import PoisonRecord
 from schemas.metrics import ModuleMetrics
+from schemas.valid.rules import BIDI_CONTROLS, id_fault, parse_timestamp
 from tests.support.cores import NOW_MS, START_MS, Event, Run, batch_of, config_of, fixed, last_of_each
 from tests.support.oddities import MAX_RECORD_BYTES, STRUCTURED, envelope, padded
 from tests.support.poison import AT_MS, GOOD_ODDITIES, POISON, GoodOddity, PoisonKind, raw
