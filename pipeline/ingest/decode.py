@@ -31,8 +31,8 @@ def decode_batch(batch: RecordBatch, rules: EventRules) -> tuple[list[ModuleLogE
             try:
                 # list.extend keeps what came before an error, and `rest` stands behind the record that raised it.
                 events.extend(map(decode_event, rest))
-            except DECODE_ERRORS as error:
-                _retry(batch, len(events) + len(bad), error, events, bad)
+            except DECODE_ERRORS:
+                _retry(batch, len(events) + len(bad), events, bad)
             else:
                 return events, bad
     for index, value in enumerate(values):
@@ -43,17 +43,15 @@ def decode_batch(batch: RecordBatch, rules: EventRules) -> tuple[list[ModuleLogE
         else:
             try:
                 events.append(decode_event(value))
-            except DECODE_ERRORS as error:
-                _retry(batch, index, error, events, bad)
+            except DECODE_ERRORS:
+                _retry(batch, index, events, bad)
     return events, bad
 
 
-def _retry(
-    batch: RecordBatch, index: int, error: Exception, events: list[ModuleLogEvent], bad: list[tuple[int, PoisonRecord]]
-) -> None:
+def _retry(batch: RecordBatch, index: int, events: list[ModuleLogEvent], bad: list[tuple[int, PoisonRecord]]) -> None:
     """A record that is no plain event may still be a framed or an enveloped one, or one in an unusual notation."""
     try:
-        events.append(read_odd(batch.values[index] or b"", error, structured=_is_structured(batch, index)))
+        events.append(read_odd(batch.values[index] or b"", structured=_is_structured(batch, index)))
     except PoisonRecord as inner:
         bad.append((index, inner))
 

@@ -2,6 +2,7 @@
 
 import base64
 import re
+from collections.abc import Callable
 from typing import Annotated
 
 import msgspec
@@ -74,53 +75,58 @@ def read_event(value: bytes, *, structured: bool = False) -> ModuleLogEvent:
     """
     try:
         return decode_event(value)
-    except DECODE_ERRORS as error:
-        return read_odd(value, error, structured=structured)
+    except DECODE_ERRORS:
+        return read_odd(value, structured=structured)
 
 
-def read_odd(value: bytes, error: Exception, *, structured: bool) -> ModuleLogEvent:
-    """Decode a value that is no plain event, as `decode_event` said with this error.
+def read_odd(value: bytes, *, structured: bool) -> ModuleLogEvent:
+    """Decode a value that `decode_event` refused: in another notation, behind a frame, in an envelope.
 
     Raises:
-        PoisonRecord: the value is no event either way.
+        PoisonRecord: the value is no event in any of these ways.
     """
     where = ""
     if value.startswith(CONFLUENT_MAGIC):
         where, value = "behind the Confluent frame: ", value[CONFLUENT_FRAME_BYTES:]
-        try:
-            return decode_event(value)
-        except DECODE_ERRORS as inner:
-            error = inner
-    if not isinstance(error, msgspec.ValidationError) and (half := _half(value)):
-        return _without_halves(value, half, structured=structured)
-    if structured or _is_envelope(value):
-        where += "in the CloudEvents envelope: "
-        try:
-            value = _event_of(_decode_envelope(value))
-        except DECODE_ERRORS as inner:
-            raise poison(inner, value, where) from inner
-        try:
-            return decode_event(value)
-        except DECODE_ERRORS as inner:
-            error = inner
-    if not isinstance(error, msgspec.ValidationError):
-        raise poison(error, value, where) from error
+    try:
+        return _read(value, where)
+    except PoisonRecord:
+        if not (structured or _is_envelope(value)):
+            raise
+    where += "in the CloudEvents envelope: "
+    if half := _half(value):
+        return _without_halves(value, half, lambda whole: _read(_event_of(whole, where), where))
+    return _read(_event_of(value, where), where)
+
+
+def _read(value: bytes, where: str) -> ModuleLogEvent:
+    try:
+        return decode_event(value)
+    except DECODE_ERRORS as error:
+        if half := _half(value):
+            return _without_halves(value, half, lambda whole: _read(whole, where))
+        if not isinstance(error, msgspec.ValidationError):
+            raise poison(error, value, where) from error
     try:
         return _tightened(_decode_loose(value))
-    except DECODE_ERRORS as inner:
-        raise poison(inner, value, where) from inner
+    except DECODE_ERRORS as error:
+        raise poison(error, value, where) from error
 
 
 def _is_envelope(value: bytes) -> bool:
     """CloudEvents' binding tells structured mode by the content type; many bridges lose it, so the members tell too."""
     try:
-        probe = _decode_probe(value)
+        probe = _decode_probe(_filled(value, _FILLERS[0]))
     except DECODE_ERRORS:
         return False
     return bool(probe.specversion and (probe.data or probe.data_base64))
 
 
-def _event_of(envelope: CloudEvent) -> bytes:
+def _event_of(value: bytes, where: str) -> bytes:
+    try:
+        envelope = _decode_envelope(value)
+    except DECODE_ERRORS as error:
+        raise poison(error, value, where) from error
     if envelope.data:
         return bytes(envelope.data)
     if envelope.data_base64 is None:
@@ -149,15 +155,18 @@ def _tightened(loose: _Loose) -> ModuleLogEvent:
 
 def _half(value: bytes) -> str | None:
     """The first half of a surrogate pair that stands alone, as it is written, or None."""
+    if b"\\" not in value:
+        return None
     return next((f"\\u{match[1].decode()}" for match in _HALF.finditer(value) if match[1]), None)
 
 
-def _without_halves(value: bytes, half: str, *, structured: bool) -> ModuleLogEvent:
+def _filled(value: bytes, filler: bytes) -> bytes:
+    return _HALF.sub(lambda match: filler if match[1] else match[0], value)
+
+
+def _without_halves(value: bytes, half: str, read: Callable[[bytes], ModuleLogEvent]) -> ModuleLogEvent:
     """Half a surrogate pair in a field that nobody reads costs nothing; in one that counts it stands for no character."""
-    one, other = (
-        read_event(_HALF.sub(lambda match: filler if match[1] else match[0], value), structured=structured)  # noqa: B023
-        for filler in _FILLERS
-    )
+    one, other = (read(_filled(value, filler)) for filler in _FILLERS)
     for name in ModuleLogEvent.__struct_fields__:
         if getattr(one, name) != getattr(other, name):
             raise PoisonRecord("undecodable", f"{name} holds half of a surrogate pair ({half}), which is no character")

@@ -98,7 +98,7 @@ def _expected(path: str | None, types: str) -> str:
 
 
 def _beyond(rule: str, limit: str) -> str:
-    limit = limit.removesuffix(".0")
+    limit = str(int(float(limit))) if "e+" in limit else limit.removesuffix(".0")
     if rule == ">=":
         return f"is below {limit}"
     if rule == "<=":
