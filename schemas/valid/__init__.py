@@ -1,5 +1,5 @@
-"""What a record must be to count. The worker, `modpulse schema validate` and the published schemas ask here.
+"""What a record of the input must be to count: one definition, for the worker, `schema validate` and the published schemas.
 
-`reading` makes an event of bytes, `rules` judges what the types cannot, `published` says the same in JSON Schema, and `words`
-tells people what is wrong.
+May touch: nothing but types.
+In: bytes of a value, and the limits of a configuration. Out: an event, or the reason and the words for its refusal; JSON Schema.
 """

@@ -66,10 +66,8 @@ def poison(error: Exception, value: bytes, where: str = "") -> PoisonRecord:
 
 def _broken_rule(text: str) -> str:
     if match := _WRONG_TYPE.fullmatch(text):
-        place = match["path"] or "the value"
-        return (
-            f"{place} is {_GOT.get(match['got'], match['got'])}; {_expected(match['path'], match['types'])} is expected"
-        )
+        got, wanted = _GOT.get(match["got"], match["got"]), _expected(match["path"], match["types"])
+        return f"{_place(match['path'])} is {got}; {wanted} is expected"
     if match := _OUT_OF_RANGE.fullmatch(text):
         return f"{_place(match['path'])} {_beyond(match['rule'], match['limit'])}"
     if match := _MISSING.fullmatch(text):

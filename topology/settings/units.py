@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from schemas.valid.rules import FIRST_MS
+
 _DURATION_UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _SIZE_UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _SWITCHES = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
@@ -92,7 +94,7 @@ def parse_moment(value: object) -> int | Literal["now"] | None:
 def parse_first_moment(value: object) -> int:
     """The first time that is admitted, epoch ms: RFC 3339 with an offset from 1970 on, or a whole number of milliseconds."""
     if _is_text_or_int(value) and str(value).strip().isdecimal() and int(str(value)) <= _LAST_MS:
-        if 0 < (moment_ms := int(str(value))) < _FIRST_MS:
+        if 0 < (moment_ms := int(str(value))) < FIRST_MS:
             raise ValueError(
                 "is before 1973 in milliseconds since 1970; write it as 1970-01-31T12:00:00Z if that is meant"
             )

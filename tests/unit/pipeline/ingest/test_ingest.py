@@ -16,9 +16,7 @@ from pipeline.ingest.batch import RecordBatch
 from pipeline.ingest.hop import first_place, own_headers
 from pipeline.ingest.packed import each_forwarded
 from pipeline.outputs import Header, Rejected, WholeBatch
-from schemas.errors import PoisonRecord
 from schemas.metrics import ModuleMetrics
-from schemas.valid.rules import BIDI_CONTROLS, id_fault, parse_timestamp
 from tests.support.cores import NOW_MS, START_MS, Event, Run, batch_of, config_of, fixed, last_of_each
 from tests.support.oddities import MAX_RECORD_BYTES, STRUCTURED, envelope, padded
 from tests.support.poison import AT_MS, GOOD_ODDITIES, POISON, GoodOddity, PoisonKind, raw
@@ -304,36 +302,6 @@ def test_an_empty_batch_changes_nothing() -> None:
     apply(run, batch_of([], []))
     assert run.ledger.consumed == 0
     assert run.core.offsets == {}
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("1970-01-01T00:00:00Z", 0),
-        ("1970-01-01T00:00:00.0009999Z", 0),
-        ("1970-01-01T00:00:00.001999999Z", 1),
-        ("1970-01-01T01:00:00+01:00", 0),
-        ("2000-02-29T23:59:59.999-00:30", 951_870_599_999),
-        ("2026-06-01t12:00:00.5z", AT_MS + 500),
-    ],
-)
-def test_rfc_3339_is_rounded_down_to_milliseconds(text: str, expected: int) -> None:
-    assert parse_timestamp(text) == expected
-
-
-@pytest.mark.parametrize("text", ["1969-12-31T23:59:59.999Z", "1970-01-01T00:30:00+01:00", "2026-06-01", "", "now"])
-def test_what_is_no_time_since_1970_is_invalid(text: str) -> None:
-    with pytest.raises(PoisonRecord, match="invalid"):
-        parse_timestamp(text)
-
-
-def test_control_and_bidi_characters_are_named_and_every_other_letter_is_welcome() -> None:
-    for character in [*BIDI_CONTROLS, *map(chr, [*range(32), *range(127, 160)])]:
-        fault = id_fault(f"a{character}b")
-        assert fault is not None
-        assert f"U+{ord(character):04X}" in fault
-    for text in ("süß", "קופה", "👨‍👩‍👧", "a|b", " ", "\u200d"):
-        assert id_fault(text) is None
 
 
 def test_the_other_module_takes_what_does_not_fit_and_no_count_is_lost() -> None:
