@@ -283,8 +283,8 @@ def _headers(topic: str, entry: _Topic) -> JsonObject:
         "ce_time": text
         | {
             "format": "date-time",
-            "description": "event time, RFC 3339 in UTC: the end of the window, or when the alert or the health changed;"
-            " when the record was made stands in the value",
+            "description": "when the record was made, by the worker's clock, RFC 3339 in UTC: `last_updated` or"
+            " `updated_at` of the value; event times stand in the value alone",
         },
     }
     return {"type": "object", "properties": properties, "required": list(properties)}
@@ -306,15 +306,23 @@ def _example(topic: str, entry: _Topic, file: str, data: bytes) -> JsonObject:
     return {"name": name, "headers": _example_headers(topic, entry, record), "payload": record}
 
 
+def _label_text(labels: Mapping[str, str]) -> str:
+    escaped = {n: v.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") for n, v in sorted(labels.items())}
+    return ",".join(f'{name}="{value}"' for name, value in escaped.items())
+
+
 def _example_headers(topic: str, entry: _Topic, record: JsonObject) -> JsonObject:
-    key = "|".join(str(record[_KEY_FIELDS.get(part, part)]) for part in entry.key.split("|") if part != "labels")
-    end = next(record[name] for name in ("window_end", "ends_at", "starts_at", "since") if record.get(name) is not None)
+    parts = (record[_KEY_FIELDS.get(part, part)] for part in entry.key.split("|"))
+    key = "|".join(_label_text(part) if isinstance(part, dict) else str(part) for part in parts)
+    made_ms = record["last_updated" if "last_updated" in record else "updated_at"]
     return {
         "ce_specversion": "1.0",
         "ce_id": f"{topic}/{key}/{record.get('revision', 1)}",
         "ce_type": _ce_type(topic),
         "ce_source": "/modpulse/modpulse",
-        "ce_time": datetime.fromtimestamp(end / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "ce_time": datetime.fromtimestamp(made_ms / 1000, UTC)
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z"),
     }
 
 
