@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from schemas.valid.rules import EventRules
+
 BASE_ALPHA = 0.01
 
 Signal = Literal["success_rate", "p95", "p99", "cpu", "memory", "error_burst"]
@@ -18,6 +20,7 @@ class WindowConfig:
         grace_ms: how long after its end a window waits before its `final` record.
         corrections_ms: how long after that a late event still merges (`corrected`).
         idle_timeout_ms: how long a partition must be read to its end and silent before stream time follows the wall clock.
+        min_timestamp_ms: the first time of an event; earlier ones are seconds taken for milliseconds.
         max_future_ms: how far ahead of the wall clock an event may be.
         emit_interval_ms: the least time between two provisional records of a larger window.
     """
@@ -33,6 +36,7 @@ class WindowConfig:
     grace_ms: int = 10_000
     corrections_ms: int = 600_000
     idle_timeout_ms: int = 5_000
+    min_timestamp_ms: int = EventRules().min_timestamp_ms
     max_future_ms: int = 300_000
     emit_interval_ms: int = 5_000
 
@@ -117,10 +121,10 @@ class Limits:
 
     max_modules: int = 2_000
     module_expiry_ms: int = 86_400_000
-    max_record_bytes: int = 65_536
-    max_labels: int = 32
-    max_label_key_chars: int = 64
-    max_label_value_chars: int = 256
+    max_record_bytes: int = EventRules().max_record_bytes
+    max_labels: int = EventRules().max_labels
+    max_label_key_chars: int = EventRules().max_label_key_chars
+    max_label_value_chars: int = EventRules().max_label_value_chars
     max_open_windows: int = 20_000
     max_buffered_bytes: int = 32 << 20
     max_dedup_ids_per_pane: int = 250_000
@@ -157,3 +161,15 @@ class CoreConfig:
     dedup: bool = True
     repartition: Literal["mismatch", "always"] = "mismatch"
     native: bool = True
+
+    @property
+    def event_rules(self) -> EventRules:
+        """What makes a record of the input valid."""
+        limits = self.limits
+        return EventRules(
+            limits.max_record_bytes,
+            limits.max_labels,
+            limits.max_label_key_chars,
+            limits.max_label_value_chars,
+            self.windows.min_timestamp_ms,
+        )

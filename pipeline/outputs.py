@@ -35,7 +35,7 @@ def headers_bytes(headers: Sequence[Header]) -> int:
 
 
 class Emitted(NamedTuple):
-    """One output record. `revision` and `time_ms` (window end or event time) go into its CloudEvents headers."""
+    """One output record. `revision` and `time_ms` (when it was made) go into its CloudEvents headers."""
 
     role: Role
     key: bytes

@@ -1,14 +1,16 @@
 """The contract as documents: a JSON Schema for each topic and one AsyncAPI document, generated from the structs.
 
 The documents are packaged under `generated/`, golden examples under `examples/`; `drift()` tells whether the documents
-still say what the structs say, and `python -m schemas.export` writes them anew. What depends on the configuration
-(topic names, label and size limits) is not in them.
+still say what the structs say, and `python -m schemas.export` writes them anew. What they say of limits and of the first time
+is as the defaults have it; `json_schema` and `validate` take the rules of a configuration. The size of a record is no part of
+its value, and what is too far ahead of the clock only the clock can say: the schemas say neither.
 """
 
 import inspect
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -17,22 +19,21 @@ from typing import Any, Literal
 import msgspec
 
 from schemas.alerts import Alert
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, PoisonRecord
 from schemas.events import MetricSample, ModuleLogEvent
+from schemas.field_notes import FIELD_NOTES
 from schemas.metrics import AggregatedMetrics, HealthStatus, MetricAggregate, ModuleMetrics
 from schemas.reasons import REASONS
+from schemas.valid.published import refine_input
+from schemas.valid.reading import valid_event
+from schemas.valid.rules import EventRules, event_time
+from schemas.valid.words import DECODE_ERRORS, poison
 
 JsonObject = dict[str, Any]
 
 CONTRACT_VERSION = "1.0.0"
+DEFAULT_RULES = EventRules()
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
-
-# Rules the worker enforces beyond the types. They are written here because msgspec would pay for a pattern per event.
-FORBIDDEN_IN_ID = r"[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
-RFC3339 = (
-    r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[Tt]([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\.[0-9]+)?"
-    r"([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,26 +61,30 @@ _TOPICS: dict[str, _Topic] = {
     "module-log-events.dlq": _Topic(None, "send", "as the input", ("delete",), "Records that cannot be used."),
 }
 TOPICS: tuple[str, ...] = tuple(_TOPICS)
+_KEY_FIELDS = {"start": "window_start", "alert fingerprint": "fingerprint", "check or module name": "name"}
 
 
-def json_schema(topic: str) -> JsonObject:
-    """Return the JSON Schema (2020-12) of a topic's values.
+def json_schema(topic: str, rules: EventRules = DEFAULT_RULES) -> JsonObject:
+    """Return the JSON Schema (2020-12) of a topic's values, under the limits of a configuration.
 
     The schema of a late or dead-letter topic accepts anything and describes the record's headers under `$defs`.
     """
     entry = _topic(topic)
     head: JsonObject = {"$schema": DRAFT, "$id": f"urn:modpulse:schema:{topic}:v1", "title": topic}
     if entry.record is None:
-        return head | {"description": f"{entry.summary} {_UNTOUCHED}", "$defs": {"headers": _headers(entry)}}
+        return head | {"description": f"{entry.summary} {_UNTOUCHED}", "$defs": {"headers": _headers(topic, entry)}}
     _, components = msgspec.json.schema_components((entry.record,), ref_template="#/$defs/{name}")
-    definitions = _refined(components)
+    definitions = _refined(components, rules)
     root = definitions.pop(entry.record.__name__)
     root["description"] = f"{entry.summary} {root['description']}"
     return head | {k: v for k, v in root.items() if k != "title"} | ({"$defs": definitions} if definitions else {})
 
 
-def asyncapi() -> JsonObject:
-    """Return the AsyncAPI 3.1 document of all topics, seen from the worker: it receives inputs and sends outputs."""
+def asyncapi(rules: EventRules = DEFAULT_RULES) -> JsonObject:
+    """Return the AsyncAPI 3.1 document of all topics, under the limits of a configuration.
+
+    It is seen from the worker, which receives inputs and sends outputs.
+    """
     records = [entry.record for entry in _TOPICS.values() if entry.record is not None]
     _, components = msgspec.json.schema_components(records, ref_template="#/components/schemas/{name}")
     return {
@@ -108,25 +113,28 @@ def asyncapi() -> JsonObject:
         },
         "components": {
             "messages": {topic: _message(topic, entry) for topic, entry in _TOPICS.items()},
-            "schemas": _refined(components),
+            "schemas": _refined(components, rules),
         },
     }
 
 
-def validate(topic: str, data: bytes) -> str | None:
-    """Decode one value with the topic's type and return `undecodable: ...` or `invalid: ...`, or None when it fits.
+def validate(topic: str, data: bytes, rules: EventRules = DEFAULT_RULES) -> str | None:
+    """Judge one value as the worker does: None when it is right, or the reason and the message of its dead letter.
 
-    Rules that need more than the type (characters of an id, the text of a time, configured limits) are the ingest's.
+    A Confluent frame and a CloudEvents envelope are taken off an event. The clock's part (`future_timestamp`) is the worker's.
     """
-    decoder = _decoder(topic)
-    if decoder is None:
+    record = _topic(topic).record
+    if record is None:
         return None
     try:
-        decoder.decode(data)
-    except msgspec.ValidationError as error:
-        return f"invalid: {error}"
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return f"undecodable: {error}"
+        if record is ModuleLogEvent:
+            valid_event(data, rules)
+        else:
+            value = _decoded(record, data)
+            if isinstance(value, MetricSample):
+                event_time(value.timestamp, rules)
+    except PoisonRecord as why:
+        return f"{why.reason}: {why.message}"
     return None
 
 
@@ -164,22 +172,43 @@ def _topic(topic: str) -> _Topic:
 
 
 @cache
-def _decoder(topic: str) -> msgspec.json.Decoder[msgspec.Struct] | None:
-    record = _topic(topic).record
-    return None if record is None else msgspec.json.Decoder(record)
+def _decoder(record: type[msgspec.Struct]) -> msgspec.json.Decoder[msgspec.Struct]:
+    return msgspec.json.Decoder(record)
 
 
-def _refined(components: Mapping[str, JsonObject]) -> dict[str, JsonObject]:
-    """Add to generated components the rules the types do not carry, and lay their descriptions out as text."""
+def _decoded(record: type[msgspec.Struct], data: bytes) -> msgspec.Struct:
+    """One value; integers may be written with a point or an exponent, as JSON Schema allows.
+
+    Raises:
+        PoisonRecord: the value is none of these.
+    """
+    try:
+        try:
+            return _decoder(record).decode(data)
+        except msgspec.ValidationError:
+            return msgspec.convert(_whole(msgspec.json.decode(data)), record)
+    except DECODE_ERRORS as error:
+        raise poison(error, data) from error
+
+
+def _whole(node: Any) -> Any:
+    if isinstance(node, float) and node.is_integer():
+        return int(node)
+    if isinstance(node, dict):
+        return {name: _whole(value) for name, value in node.items()}
+    return [_whole(value) for value in node] if isinstance(node, list) else node
+
+
+def _refined(components: Mapping[str, JsonObject], rules: EventRules) -> dict[str, JsonObject]:
+    """Add to generated components the rules the types do not carry, what each field means, and texts laid out."""
     refined = {n: c | {"description": inspect.cleandoc(c["description"])} for n, c in components.items()}
+    for name, component in refined.items():
+        notes = FIELD_NOTES.get(name, {})
+        for field, schema in component["properties"].items():
+            if field in notes:
+                schema["description"] = notes[field]
     for name in {ModuleLogEvent.__name__, MetricSample.__name__} & refined.keys():
-        properties = refined[name]["properties"]
-        for alternative in properties["timestamp"]["anyOf"]:
-            if alternative["type"] == "string":
-                alternative.update(format="date-time", pattern=RFC3339)
-        if "module_id" in properties:
-            properties["module_id"]["description"] = "no control (Cc) and no bidirectional control characters"
-            properties["module_id"]["not"] = {"pattern": FORBIDDEN_IN_ID}
+        refine_input(refined[name]["properties"], rules)
     return refined
 
 
@@ -203,18 +232,23 @@ def _message(topic: str, entry: _Topic) -> JsonObject:
     kafka = {"key": {"type": "string", "description": entry.key}, "bindingVersion": "0.5.0"}
     return {
         "name": name,
+        "summary": entry.summary,
         "contentType": content_type,
-        "headers": _headers(entry),
+        "headers": _headers(topic, entry),
         "payload": payload,
+        "examples": [_example(topic, entry, file, text) for file, text in sorted(examples(topic).items())],
         "bindings": {"kafka": kafka},
     }
 
 
-def _headers(entry: _Topic) -> JsonObject:
+def _headers(topic: str, entry: _Topic) -> JsonObject:
     """Return the schema of a record's headers, all of them UTF-8 text."""
     text: JsonObject = {"type": "string"}
     if entry.action == "receive":
-        modes = "`application/cloudevents...` means a CloudEvents 1.0 envelope in structured mode; optional"
+        modes = (
+            "`application/cloudevents...` means a CloudEvents 1.0 envelope in structured mode. Optional: a value with the members"
+            " `specversion` and `data` or `data_base64` that is no event itself is taken for one without it."
+        )
         return {"type": "object", "properties": {"content-type": text | {"description": modes}}}
     if entry.record is None:
         number = text | {"pattern": "^-?[0-9]+$"}
@@ -240,13 +274,56 @@ def _headers(entry: _Topic) -> JsonObject:
             "required": [f"modpulse.errors.{name}" for name in fields],
         }
     properties = {
-        "ce_specversion": text | {"const": "1.0"},
-        "ce_id": text | {"description": "a pure function of topic, key and revision: the same on every replay"},
-        "ce_type": text,
-        "ce_source": text,
-        "ce_time": text | {"format": "date-time"},
+        "ce_specversion": text | {"const": "1.0", "description": "version of CloudEvents"},
+        "ce_id": text
+        | {"description": "topic, key and revision, separated by slashes: the same on every replay of the same record"},
+        "ce_type": text | {"const": _ce_type(topic), "description": "which record this is, with its major version"},
+        "ce_source": text
+        | {"pattern": "^/modpulse/", "description": "/modpulse/ and the application id that wrote it"},
+        "ce_time": text
+        | {
+            "format": "date-time",
+            "description": "when the record was made, by the worker's clock, RFC 3339 in UTC: `last_updated` or"
+            " `updated_at` of the value; event times stand in the value alone",
+        },
     }
     return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def _ce_type(topic: str) -> str:
+    return f"modpulse.{topic}.v1"
+
+
+def _example(topic: str, entry: _Topic, file: str, data: bytes) -> JsonObject:
+    """A golden example as a message: what has no example of its own headers gets those that the worker would write."""
+    name = file.removesuffix(".json").removeprefix("v1-")
+    record = json.loads(data)
+    if entry.record is None:
+        payload = record.get("value_base64", record.get("value"))
+        return {"name": name, "headers": record["headers"], "payload": payload}
+    if entry.action == "receive":
+        return {"name": name, "payload": record}
+    return {"name": name, "headers": _example_headers(topic, entry, record), "payload": record}
+
+
+def _label_text(labels: Mapping[str, str]) -> str:
+    escaped = {n: v.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") for n, v in sorted(labels.items())}
+    return ",".join(f'{name}="{value}"' for name, value in escaped.items())
+
+
+def _example_headers(topic: str, entry: _Topic, record: JsonObject) -> JsonObject:
+    parts = (record[_KEY_FIELDS.get(part, part)] for part in entry.key.split("|"))
+    key = "|".join(_label_text(part) if isinstance(part, dict) else str(part) for part in parts)
+    made_ms = record["last_updated" if "last_updated" in record else "updated_at"]
+    return {
+        "ce_specversion": "1.0",
+        "ce_id": f"{topic}/{key}/{record.get('revision', 1)}",
+        "ce_type": _ce_type(topic),
+        "ce_source": "/modpulse/modpulse",
+        "ce_time": datetime.fromtimestamp(made_ms / 1000, UTC)
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z"),
+    }
 
 
 def main() -> None:

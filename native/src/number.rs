@@ -27,11 +27,17 @@ impl Reader<'_> {
         (digits > 0 && (digits == 1 || !leading_zero)).then_some(digits)
     }
 
-    /// An integer >= 0 that fits 64 bits, or None.
+    /// An integer >= 0 that fits 64 bits, or None. With a point and zeros behind it, it is one as far as doubles are exact.
     pub fn integer(&mut self) -> Option<i64> {
         let mut value = 0;
         let digits = self.whole(&mut value)?;
-        (digits <= MAX_INTEGER_DIGITS && !matches!(self.peek(), Some(b'.' | b'e' | b'E'))).then_some(value as i64)
+        let mut plain = digits <= MAX_INTEGER_DIGITS;
+        if self.take(b'.') {
+            let mut fraction = 0;
+            let zeros = self.digits(&mut fraction);
+            plain &= (1..=MAX_INTEGER_DIGITS).contains(&zeros) && fraction == 0 && value <= MAX_EXACT_MANTISSA;
+        }
+        (plain && !matches!(self.peek(), Some(b'e' | b'E'))).then_some(value as i64)
     }
 
     /// A finite number >= 0, correctly rounded, or None.
@@ -109,9 +115,33 @@ mod tests {
         {
             assert_eq!(float(text), None, "{text}");
         }
-        for text in ["", "-1", "01", "1.0", "1e3", "1234567890123456789"] {
+        for text in [
+            "",
+            "-1",
+            "01",
+            "1.",
+            "1.5",
+            "1.00001",
+            "1.0e1",
+            "1e3",
+            "1234567890123456789",
+            "9007199254740993.0",
+            "1.0000000000000000000",
+        ] {
             assert_eq!(integer(text), None, "{text}");
         }
-        assert_eq!(integer("999999999999999999"), Some(999_999_999_999_999_999));
+    }
+
+    #[test]
+    fn integers_may_have_a_point_and_zeros() {
+        for (text, value) in [
+            ("0", 0),
+            ("999999999999999999", 999_999_999_999_999_999),
+            ("1048576.0", 1_048_576),
+            ("0.00", 0),
+            ("9007199254740992.0", 9_007_199_254_740_992),
+        ] {
+            assert_eq!(integer(text), Some(value), "{text}");
+        }
     }
 }

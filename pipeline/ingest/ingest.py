@@ -1,14 +1,10 @@
 """From a raw batch to columns of accepted events; everything else is rejected or forwarded, each exactly once."""
 
-import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from operator import attrgetter
-from typing import Annotated
 
-import msgspec
 import numpy as np
 
 from pipeline.arrays import F8, I8
@@ -18,42 +14,20 @@ from pipeline.ingest.batch import RecordBatch
 from pipeline.ingest.decode import decode_batch, good_indices
 from pipeline.ingest.hop import Place, first_place, first_timestamp, original_key, own_headers, trace
 from pipeline.ingest.packed import offset_of, offsets_at, pack, weave
-from pipeline.ingest.plain import PlainReader, PlainScanner
+from pipeline.ingest.plain import PlainReader, PlainScanner, surely_in_time
 from pipeline.modules.homes import Homes
-from pipeline.modules.identifiers import hash_module, hash_module_version_1, hash_texts, id_fault, mix_ids
+from pipeline.modules.identifiers import hash_module, hash_module_version_1, hash_texts, mix_ids
 from pipeline.modules.registry import OTHER, OTHER_CODE, OTHER_KEY, Modules
 from pipeline.native import PLAIN
 from pipeline.outputs import Forwarded, Outbox, Rejected
 from schemas.errors import PoisonRecord
 from schemas.events import MAX_GAUGE, ModuleLogEvent
 from schemas.state import Ledger
+from schemas.valid.rules import FIRST_MICROSECOND, EventRules, event_time, id_fault, label_fault
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_Rfc3339 = Annotated[datetime, msgspec.Meta(tz=True)]
-_RFC3339 = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE)
 # Events in order, and why each of the other records is none.
 Decoded = tuple[list[ModuleLogEvent], list[tuple[int, PoisonRecord]]]
 _gauges = (attrgetter("memory_bytes"), attrgetter("goroutines"), attrgetter("db_connections"))
-
-
-def parse_timestamp(text: str) -> int:
-    """RFC 3339 to epoch ms (rounded down).
-
-    Raises:
-        PoisonRecord: not RFC 3339, without an offset, or before 1970.
-    """
-    # The converter takes a little more (as ISO 8601 does), and rounds fractions: they are cut off here.
-    match = _RFC3339.fullmatch(text)
-    try:
-        if match is None:
-            raise msgspec.ValidationError(text)
-        moment = msgspec.convert(match[1] + match[3], _Rfc3339)
-    except msgspec.ValidationError as error:
-        raise PoisonRecord("invalid", f"timestamp {text[:40]!r} is not RFC 3339 with an offset") from error
-    delta = moment - _EPOCH
-    if delta.days < 0:
-        raise PoisonRecord("invalid", f"timestamp {text[:40]!r} lies before 1970")
-    return (delta.days * 86_400 + delta.seconds) * 1_000 + int((match[2] or "0")[:3].ljust(3, "0"))
 
 
 @dataclass(slots=True)
@@ -78,6 +52,7 @@ class Ingest:
 
     def __init__(self, config: CoreConfig, modules: Modules, partition: int, partitions: int) -> None:
         self._config = config
+        self._rules = config.event_rules
         self._homes = Homes(partition, partitions)
         self._modules = modules
         self.one_by_one = 0
@@ -118,16 +93,16 @@ class Ingest:
         if batch.whole:
             return times, batch, decoded
         if self._plain is None:
-            decoded = decode_batch(batch, self._config.limits.max_record_bytes)
-            _fill_times(times, range(len(batch)), decoded)
+            decoded = decode_batch(batch, self._rules)
+            _fill_times(times, range(len(batch)), decoded, self._rules)
         else:
             found = self._plain.scan(batch)
             batch = replace(batch, plain=found)
-            plain = (found.flags & PLAIN) != 0
+            plain = ((found.flags & PLAIN) != 0) & surely_in_time(found.times, self._rules)
             times[plain] = found.times[plain]
             rest = np.flatnonzero(~plain).tolist()
             if rest:
-                _fill_times(times, rest, decode_batch(batch.pick(rest), self._config.limits.max_record_bytes))
+                _fill_times(times, rest, decode_batch(batch.pick(rest), self._rules), self._rules)
         times[times > now_ms + self._config.windows.max_future_ms] = -1
         return times, batch, decoded
 
@@ -169,7 +144,7 @@ class Ingest:
         self, batch: RecordBatch, now_ms: int, ledger: Ledger, outbox: Outbox, decoded: Decoded | None = None
     ) -> Columns | None:
         """An object for each event: the definition of what is right, and the only way of reading what is not plain."""
-        events, bad = decoded or decode_batch(batch, self._config.limits.max_record_bytes)
+        events, bad = decoded or decode_batch(batch, self._rules)
         indices = good_indices(len(batch), bad)
         rejects: list[tuple[int, PoisonRecord]] = bad
         codes = list(map(self._modules.codes.get, map(attrgetter("module_id"), events)))
@@ -266,22 +241,12 @@ class Ingest:
             return
         keep: list[int] = []
         for row, mapping in enumerate(labels):
-            fault = self._label_fault(mapping) if mapping else None
+            fault = label_fault(mapping, self._rules) if mapping else None
             if fault is None:
                 keep.append(row)
             else:
                 rejects.append((rows.indices[row], PoisonRecord("invalid", fault)))
         _keep(rows, keep)
-
-    def _label_fault(self, labels: dict[str, str]) -> str | None:
-        limits = self._config.limits
-        if len(labels) > limits.max_labels:
-            return f"{len(labels)} labels; limits.max_labels allows {limits.max_labels}"
-        if max(map(len, labels)) > limits.max_label_key_chars:
-            return f"a label name is longer than limits.max_label_key_chars = {limits.max_label_key_chars}"
-        if max(map(len, labels.values())) > limits.max_label_value_chars:
-            return f"a label value is longer than limits.max_label_value_chars = {limits.max_label_value_chars}"
-        return None
 
     def _forward_foreign(self, batch: RecordBatch, rows: _Rows, outbox: Outbox) -> int:
         """Send on what does not carry its module id as its key (with `repartition = always`: all); returns how many."""
@@ -305,12 +270,14 @@ class Ingest:
     def _times(self, rows: _Rows, rejects: list[tuple[int, PoisonRecord]]) -> I8:
         stamps = [event.timestamp for event in rows.events]
         if str not in set(map(type, stamps)):
-            return np.fromiter(stamps, np.int64, len(stamps))
+            numbers = np.fromiter(stamps, np.int64, len(stamps))
+            if ((numbers >= self._rules.min_timestamp_ms) & (numbers < FIRST_MICROSECOND)).all():
+                return numbers
         times: list[int] = []
         keep: list[int] = []
         for row, stamp in enumerate(stamps):
             try:
-                times.append(stamp if isinstance(stamp, int) else parse_timestamp(stamp))
+                times.append(event_time(stamp, self._rules))
             except PoisonRecord as error:
                 rejects.append((rows.indices[row], error))
             else:
@@ -407,13 +374,12 @@ def decoded_part(decoded: Decoded, low: int, high: int) -> Decoded:
     return events[first : first + high - low - len(mine)], mine
 
 
-def _fill_times(times: I8, rows: Sequence[int], decoded: Decoded) -> None:
+def _fill_times(times: I8, rows: Sequence[int], decoded: Decoded, rules: EventRules) -> None:
     """Write down the times of decoded events; `rows` are the places of what was decoded."""
     events, bad = decoded
     for index, event in zip(good_indices(len(rows), bad), events, strict=True):
-        stamp = event.timestamp
         with suppress(PoisonRecord):  # the record is refused later, with its reason
-            times[rows[index]] = stamp if isinstance(stamp, int) else parse_timestamp(stamp)
+            times[rows[index]] = event_time(event.timestamp, rules)
 
 
 def _keep(rows: _Rows, keep: list[int]) -> None:

@@ -1,16 +1,21 @@
 """Modules over the limit, by their different ids: decided once for each id of a batch, never for each event."""
 
+import re
+
 import numpy as np
 
 from pipeline.arrays import I8, U8
 from pipeline.modules.homes import Homes
-from pipeline.modules.identifiers import hash_modules, id_fault
+from pipeline.modules.identifiers import hash_modules
 from pipeline.modules.registry import OTHER_CODE, Modules
 from pipeline.native import PlainEvents
+from schemas.valid.rules import BLANKS, id_fault
 
 # Instead of a code: the id is new here and needs a decision, or its events go to the owner of `__other__`.
 UNKNOWN = -1
 SENT_ON = -2
+
+_BLANK = re.compile(b"(?:%b)+" % b"|".join(re.escape(blank.encode()) for blank in BLANKS)).fullmatch
 
 
 class Overflow:
@@ -48,7 +53,8 @@ class Overflow:
 
     def _all_fit(self, found: PlainEvents, new: I8) -> bool:
         """Whether that can be said of all of them at once."""
-        return not self._homes.checked and b"".join([found.modules[t] for t in new.tolist()]).decode().isprintable()
+        ids = [found.modules[token] for token in new.tolist()]
+        return not (self._homes.checked or any(map(_BLANK, ids))) and b"".join(ids).decode().isprintable()
 
     def _fit(self, module_id: bytes) -> bool:
         text = module_id.decode()

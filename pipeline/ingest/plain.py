@@ -20,6 +20,7 @@ from pipeline.modules.homes import Homes
 from pipeline.modules.identifiers import mix_ids
 from pipeline.modules.registry import OTHER, OTHER_CODE, OTHER_KEY, Modules, old_hashes
 from pipeline.native import HAS_ID, KEY_DIFFERS, PLAIN, SUCCESS, Native, NativeLimits, PlainEvents, load_native
+from schemas.valid.rules import FIRST_MICROSECOND, LARGEST_OFFSET_MS, EventRules
 
 _OWN_KEY = PLAIN
 _OTHER_KEY = PLAIN | KEY_DIFFERS
@@ -74,6 +75,7 @@ class PlainReader:
     def __init__(self, scanner: PlainScanner, config: CoreConfig, modules: Modules, homes: Homes) -> None:
         self._scanner = scanner
         self._config = config
+        self._rules = config.event_rules
         self._modules = modules
         self._homes = homes
         self._overflow = Overflow(modules, homes)
@@ -86,6 +88,7 @@ class PlainReader:
         found = self.scan(batch)
         kinds = found.flags & (PLAIN | KEY_DIFFERS)
         usable = found.times <= now_ms + self._config.windows.max_future_ms
+        usable &= surely_in_time(found.times, self._rules)
         # The scanner sees values alone; what a key or headers make too large is refused with the rest.
         usable[batch.above(self._config.limits.max_record_bytes)] = False
         codes = self._codes(batch, found, usable & (kinds == _OWN_KEY))
@@ -155,6 +158,12 @@ class PlainReader:
             has_id=None if ids is None else has_id,
             old_ids=old_ids,
         )
+
+
+def surely_in_time(times: I8, rules: EventRules) -> NDArray[np.bool_]:
+    """Which times are neither of another unit nor too old, whether they came as numbers or as text; others must be looked at."""
+    least = rules.min_timestamp_ms
+    return (times >= (least and least + LARGEST_OFFSET_MS)) & (times < FIRST_MICROSECOND)
 
 
 _NONE: I8 = np.empty(0, np.int64)

@@ -1,6 +1,5 @@
-"""Which module ids are fit to be shown to people, and stable hashes of ids."""
+"""Stable hashes of module ids and event ids."""
 
-import unicodedata
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -9,22 +8,8 @@ from numpy.typing import NDArray
 
 from pipeline.arrays import U8
 
-# Controls that reorder text (Unicode UAX 9): a name holding one can be shown as another name.
-BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: spreads the bits
 _MODULE_SEED = 1
-
-
-def id_fault(module_id: str) -> str | None:
-    """Why this module id must be refused, or None. Length is the schema's business."""
-    if module_id.isprintable():  # neither a control nor a mark of format is
-        return None
-    for character in module_id:
-        if unicodedata.category(character) == "Cc":
-            return f"module_id holds the control character U+{ord(character):04X}"
-        if character in BIDI_CONTROLS:
-            return f"module_id holds the bidirectional control U+{ord(character):04X}"
-    return None
 
 
 def hash_module(module_id: str) -> int:

@@ -176,6 +176,6 @@ class Emitter:
         records = module_records(text, sums, figures, judged, revisions, state.modules.ids)
         for record in records:
             key = module_window(record.module_id, text.name, block.start_ms)
-            emitted = Emitted("module_metrics", key, encode(record), record.revision, block.end_ms)
+            emitted = Emitted("module_metrics", key, encode(record), record.revision, record.last_updated)
             state.outbox.emit(emitted)
         return records, steps.states

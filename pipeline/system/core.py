@@ -224,7 +224,7 @@ class SystemCore:
         health = window.health(self.config.health.default)
         record = aggregate(window.in_order(), text, window.revision, window.said, health, window.said_since_ms)
         key = system_window(window.name, window.start_ms)
-        self._outbox.emit(Emitted("system_metrics", key, encode(record), record.revision, window.end_ms))
+        self._outbox.emit(Emitted("system_metrics", key, encode(record), record.revision, record.last_updated))
         return record
 
     def _publish(self, alerts: list[Emitted]) -> None:

@@ -164,8 +164,8 @@ def _duration(flag: str, text: str) -> int:
 
 
 def _moment(text: str) -> int:
-    from pipeline.ingest.ingest import parse_timestamp
     from schemas.errors import PoisonRecord
+    from schemas.valid.rules import parse_timestamp
 
     if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS:
         return int(text)

@@ -11,6 +11,7 @@ from topology.commands.context import JsonFlag, print_json, print_table, setting
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from topology.settings import Settings
     from topology.traffic.publish import Published
 
 
@@ -45,11 +46,11 @@ def publish(
 
     require_readable(file)
     if dry_run:
-        done = look_at(_from(file, from_line), _event_check())
+        done = look_at(_from(file, from_line), _event_check(settings))
     else:
         progress = Progress("published")
         try:
-            check = _event_check() if validate else None
+            check = _event_check(settings) if validate else None
             done = asyncio.run(run(settings, _from(file, from_line), progress, check=check, live=is_live(file)))
         finally:
             progress.close()
@@ -75,10 +76,11 @@ def _from(file: Path, from_line: int) -> "Iterator[tuple[int, bytes]]":
         raise ConfigError(f"--from-line {from_line}: {file} has {number:,} lines")
 
 
-def _event_check() -> "Callable[[bytes], str | None]":
+def _event_check(settings: "Settings") -> "Callable[[bytes], str | None]":
     from schemas.export import validate
 
-    return lambda line: validate("module-log-events", line)
+    rules = settings.core().event_rules
+    return lambda line: validate("module-log-events", line, rules)
 
 
 def _rows(topic: str, done: "Published", *, dry_run: bool) -> list[tuple[str, ...]]:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from schemas.errors import ConfigError
-from topology.commands.context import JsonFlag, print_json, print_table
+from topology.commands.context import JsonFlag, print_json, print_table, settings_of
 
 
 def register(app: typer.Typer) -> None:
@@ -18,31 +18,37 @@ def register(app: typer.Typer) -> None:
 
 
 def show(
+    ctx: typer.Context,
     topic: Annotated[
         str | None, typer.Argument(help="A topic of the contract; none: the whole AsyncAPI document.")
     ] = None,
 ) -> None:
-    """Print the JSON Schema of one topic, or the AsyncAPI 3 document of all, as JSON."""
+    """Print the JSON Schema of one topic, or the AsyncAPI 3 document of all, with the limits of these settings."""
     from schemas import export
 
-    print_json(export.asyncapi() if topic is None else export.json_schema(_known(topic)))
+    if topic is not None:
+        _known(topic)
+    rules = settings_of(ctx).core().event_rules
+    print_json(export.asyncapi(rules) if topic is None else export.json_schema(topic, rules))
 
 
 def validate(
+    ctx: typer.Context,
     topic: Annotated[str, typer.Argument(help="A topic of the contract, e.g. module-log-events.")],
     file: Annotated[Path, typer.Argument(help="JSON Lines, plain or .gz; - is standard input.")],
     as_json: JsonFlag = False,
 ) -> None:
-    """Check each line of a file as the value of one record. Exit code 1 when a line is wrong."""
+    """Check each line of a file as the value of one record, as the worker would. Exit code 1 when a line is wrong."""
     from schemas import export
     from topology.traffic.json_lines import numbered_lines
 
     _known(topic)
+    rules = settings_of(ctx).core().event_rules
     checked = 0
     wrong: list[tuple[int, str]] = []
     for number, line in numbered_lines(file):
         checked += 1
-        if (problem := export.validate(topic, line)) is not None:
+        if (problem := export.validate(topic, line, rules)) is not None:
             wrong.append((number, problem))
     if as_json:
         print_json({"checked": checked, "wrong": [{"line": number, "problem": problem} for number, problem in wrong]})

@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition, errors
 
-from pipeline.ingest.decode import DECODE_ERRORS
 from schemas.alerts import Alert
 from schemas.metrics import AggregatedMetrics, ModuleMetrics
+from schemas.valid.words import DECODE_ERRORS
 from topology.kafka.client import broker_errors, client_options
 from topology.kafka.existing_topics import require_topics
 from topology.settings import Settings

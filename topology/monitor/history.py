@@ -12,9 +12,9 @@ from typing import Protocol
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from pipeline.ingest.decode import DECODE_ERRORS
 from schemas.alerts import Alert
 from schemas.metrics import ModuleMetrics
+from schemas.valid.words import DECODE_ERRORS
 from topology.kafka.client import broker_errors
 from topology.kafka.existing_topics import require_topics
 from topology.monitor.feed import read_committed_consumer

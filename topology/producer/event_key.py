@@ -1,6 +1,6 @@
 """Which key and which partition a line of events gets: one rule for `publish` and `replay`, so both see the same order.
 
-The key is the line's `module_id`; a line that is no JSON object or has none gets no key and goes to partition 0, where the
+The key is the line's `module_id`; a line that names no module gets no key and goes to partition 0, where the
 worker's dead letters take it.
 """
 
@@ -9,6 +9,9 @@ from typing import Annotated
 import msgspec
 
 from pipeline.partitioner import partition_of
+from schemas.errors import PoisonRecord
+from schemas.valid.reading import read_event
+from schemas.valid.words import DECODE_ERRORS
 
 KEYLESS_PARTITION = 0
 
@@ -24,7 +27,11 @@ def key_of(line: bytes) -> bytes | None:
     """The record key of a line; None when it names no module."""
     try:
         return _decode(line).module_id.encode()
-    except (msgspec.DecodeError, UnicodeError, RecursionError):  # ValidationError is a DecodeError
+    except DECODE_ERRORS:
+        pass
+    try:
+        return read_event(line).module_id.encode()  # in a frame, in an envelope, or in an unusual notation
+    except PoisonRecord:
         return None
 
 

@@ -67,6 +67,11 @@ def _readable(path: Path) -> Path:
         raise ValueError(f"cannot be read ({error.strerror}); name a file this user may read") from error
 
 
+def _upper_case(value: object) -> object:
+    """`sasl_ssl` as librdkafka writes it; Java takes any case."""
+    return value.upper() or None if isinstance(value, str) else value
+
+
 Servers = Annotated[str, BeforeValidator(_servers), AfterValidator(_each_server)]
 OptionalText = Annotated[str | None, BeforeValidator(_empty_is_unset)]
 OptionalSecret = Annotated[SecretStr | None, BeforeValidator(_empty_is_unset)]
@@ -101,9 +106,9 @@ class KafkaSettings(BaseModel):
     # at 500 ms a worker with a backlog waited a quarter of its time. Empty answers are bounded to 50 a second.
     fetch_max_wait: DurationMs = 20
     # What an unconfigured broker speaks.
-    security_protocol: SecurityProtocol = "PLAINTEXT"
+    security_protocol: Annotated[SecurityProtocol, BeforeValidator(_upper_case)] = "PLAINTEXT"
     # Unset unless security_protocol says SASL.
-    sasl_mechanism: Annotated[SaslMechanism | None, BeforeValidator(_empty_is_unset)] = None
+    sasl_mechanism: Annotated[SaslMechanism | None, BeforeValidator(_upper_case)] = None
     sasl_username: OptionalText = None
     sasl_password: OptionalSecret = None
     # A mounted secret: read at each connection, so that a rotated one needs no restart.

@@ -12,6 +12,7 @@ from topology.settings.units import (
     Count,
     CountOrZero,
     DurationMs,
+    FirstMoment,
     HostPort,
     HostPortOrOff,
     PositiveDurationMs,
@@ -83,6 +84,8 @@ class WindowSettings(_Section):
     corrections: DurationMs = 600_000
     # Five fetches without an event, long enough that a slow sender is not called silent.
     idle_timeout: PositiveDurationMs = 5_000
+    # No event of a running fleet is older; a stamp of now in seconds, read as milliseconds, is.
+    min_timestamp: FirstMoment = WindowConfig().min_timestamp_ms
     # Clocks without NTP drift by minutes; more than that is a wrong clock, not a late event.
     max_future: DurationMs = 300_000
     # A larger window changes little within 5 s; each provisional record of it is a full record.
@@ -95,6 +98,7 @@ class WindowSettings(_Section):
             grace_ms=self.grace,
             corrections_ms=self.corrections,
             idle_timeout_ms=self.idle_timeout,
+            min_timestamp_ms=self.min_timestamp,
             max_future_ms=self.max_future,
             emit_interval_ms=self.emit_interval,
         )

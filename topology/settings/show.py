@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from topology.settings.model import Origin, Settings
 from topology.settings.names import setting_names, shown
 from topology.settings.sections import LimitSettings
-from topology.settings.units import format_duration, format_size
+from topology.settings.units import format_duration, format_moment, format_size
 
 # Settings whose whole number is a duration or a size, by their last word.
 _DURATIONS = {
@@ -57,6 +57,8 @@ def _written(name: str, value: object) -> object:
         return format_duration(value)
     if last in _SIZES and isinstance(value, int):
         return format_size(value)
+    if last == "min_timestamp" and isinstance(value, int):
+        return format_moment(value)
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, tuple):

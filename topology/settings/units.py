@@ -5,11 +5,13 @@ Each parser is total: it returns the value or raises ValueError with the remedy 
 """
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
+
+from schemas.valid.rules import FIRST_MS
 
 _DURATION_UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _SIZE_UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
@@ -87,6 +89,29 @@ def parse_moment(value: object) -> int | Literal["now"] | None:
     if moment is None or moment.tzinfo is None or moment.timestamp() < 0:
         raise ValueError("is no point in time; write 2026-01-31T12:00:00Z, milliseconds since 1970, or now")
     return round(moment.timestamp() * 1_000)
+
+
+def parse_first_moment(value: object) -> int:
+    """The first time that is admitted, epoch ms: RFC 3339 with an offset from 1970 on, or a whole number of milliseconds."""
+    if _is_text_or_int(value) and str(value).strip().isdecimal() and int(str(value)) <= _LAST_MS:
+        if 0 < (moment_ms := int(str(value))) < FIRST_MS:
+            raise ValueError(
+                "is before 1973 in milliseconds since 1970; write it as 1970-01-31T12:00:00Z if that is meant"
+            )
+        return moment_ms
+    try:
+        moment = datetime.fromisoformat(str(value))
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None or moment.timestamp() < 0:
+        raise ValueError("is no point in time; write 1973-01-01T00:00:00Z, or 0 to admit all events from 1970 on")
+    return round(moment.timestamp() * 1_000)
+
+
+def format_moment(milliseconds: int) -> str:
+    """RFC 3339 that `parse_first_moment` reads back as the same value."""
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z").replace(".000Z", "Z")
 
 
 def parse_window_sizes(value: object) -> Sizes:
@@ -185,6 +210,7 @@ def _positive(value: int) -> int:
 DurationMs = Annotated[int, BeforeValidator(parse_duration)]
 PositiveDurationMs = Annotated[int, BeforeValidator(parse_duration), AfterValidator(_positive)]
 ByteSize = Annotated[int, BeforeValidator(parse_size), Field(ge=1, le=2**31 - 1)]
+FirstMoment = Annotated[int, BeforeValidator(parse_first_moment)]
 Moment = Annotated[int | Literal["now"] | None, BeforeValidator(parse_moment)]
 RatioOrOff = Annotated[float | None, BeforeValidator(parse_ratio_or_off)]
 Switch = Annotated[bool, BeforeValidator(parse_switch)]

@@ -170,7 +170,7 @@ class Run:
             if emitted.role == "module_metrics":
                 record = _decode(emitted.value)
                 assert emitted.key.decode() == f"{record.module_id}|{record.window}|{record.window_start}"
-                assert (emitted.revision, emitted.time_ms) == (record.revision, record.window_end)
+                assert (emitted.revision, emitted.time_ms) == (record.revision, record.last_updated)
                 records.append(record)
         return records
 

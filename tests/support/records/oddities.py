@@ -86,11 +86,22 @@ def _shapes(at: int) -> list[GoodOddity]:
     add("underflow", text="1e-400", expected=0.0, note="rounds to zero")
     add("exponent", text="1.5E+0", expected=1.5)
     add("many-digits", text="1.5" + "0" * 3000, expected=1.5)
+    add(
+        "whole-gauges",
+        extra=',"memory_bytes":1048576.0,"goroutines":1e2,"db_connections":-0.0',
+        note="integers by value",
+    )
+    add(
+        "half-a-pair-unread",
+        extra=',"x":"\\ud83d","\\udc00":{"y":["\\ude00\\ud83dz"]}',
+        note="in fields that nobody reads",
+    )
+    add("backslash-before-u", extra=',"x":"\\\\ud83d \\ud83d\\ude00"', note="an escaped backslash and a whole pair")
     return oddities
 
 
 def _times(at: int) -> list[GoodOddity]:
-    """RFC 3339 in all its spellings."""
+    """RFC 3339 in all its spellings, and numbers in all of theirs."""
     utc = rfc3339(at)[:23]
     texts = {
         "offset-nepal": rfc3339(at, 345),
@@ -104,7 +115,20 @@ def _times(at: int) -> list[GoodOddity]:
         "no-fraction": f"{rfc3339(at - at % 1000)[:19]}Z",
     }
     whole = {"tenths", "no-fraction"}
+    numbers = {"point-zero": f"{at}.0", "exponent": f"{at / 10**12!r}e12", "capital": f"{at}00E-2"}
     return [
+        GoodOddity(
+            f"time-{name}",
+            raw(at, module_id=f'"odd-time-{name}"', timestamp=text),
+            f"odd-time-{name}".encode(),
+            (),
+            f"odd-time-{name}",
+            at,
+            1.5,
+            text,
+        )
+        for name, text in numbers.items()
+    ] + [
         GoodOddity(
             f"time-{name}",
             raw(at, module_id=f'"odd-time-{name}"', timestamp=f'"{text}"'),
@@ -123,7 +147,7 @@ def _ids(at: int) -> list[GoodOddity]:
     """Module ids that are text like any other, whatever a page, a sheet, a log or a key parser makes of them."""
     ids = {
         "one-char": "x",
-        "space": " ",
+        "spaced": " x ",
         "longest": "x" * 200,
         "longest-emoji": "🚂" * 200,
         "family": "👨‍👩‍👧",
@@ -173,6 +197,8 @@ def _wrappings(at: int) -> list[GoodOddity]:
     add("cloudevent", envelope(event.decode()), STRUCTURED, "structured mode")
     add("cloudevent-upper-case", envelope(event.decode()), (("content-type", b"Application/CloudEvents+JSON"),))
     add("cloudevent-reordered", reordered, STRUCTURED, "the data before the version")
+    add("cloudevent-without-header", envelope(event.decode()), (), "told by its members")
+    add("cloudevent-framed", FRAME + envelope(event.decode()), (), "both wrappings")
     add("cloudevent-base64", envelope(f'"{based}"', "data_base64"), STRUCTURED)
     add("cloudevent-binary", event, binary, "binary mode: the value is the event")
     add("odd-headers", event, odd_headers, "null, not UTF-8, repeated, nameless, many")

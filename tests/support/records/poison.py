@@ -120,10 +120,18 @@ def _invalid(at: int) -> dict[str, bytes]:
     kinds |= {f"missing_{f}": raw(at, without=f) for f in ("module_id", "timestamp", "success", "response_time_ms")}
     wrong: dict[str, dict[str, str]] = {
         "module_id": {"null": "null", "number": "5", "empty": '""', "too_long": f'"{"x" * 201}"', "object": "{}"}
+        | {"blank": '" "', "blanks": '"\u2003 \u200b\u3000"'}
         | {f"U+{c:04X}": f'"check\\u{c:04x}out"' for c in (0, 7, 9, 10, 0x1B, 0x7F, 0x85, 0x9F)}
         | {f"U+{c:04X}": f'"check{chr(c)}out"' for c in (0x61C, 0x200E, 0x200F, 0x202A, 0x202E, 0x2066, 0x2069)},
         "timestamp": {"null": "null", "bool": "true", "negative": "-1", "seconds_fraction": f"{at // 1000}.123"}
-        | {"exponent": "1.7e12", "object": "{}", "huge": "9" * 5000, "beyond_int64": str(2**63)}
+        | {"object": "{}", "huge": "9" * 5000, "beyond_int64": str(2**63), "zero": "0", "fraction": f"{at}.5"}
+        | {
+            "seconds": str(at // 1000),
+            "microseconds": f"{at}000",
+            "nanoseconds": f"{at}000000",
+            "int64": str(2**63 - 1),
+        }
+        | {"seconds_exponent": "1.7e9", "last_of_1972": "94694399999", "first_microsecond": "94694400000000"}
         | {name: f'"{text}"' for name, text in _bad_times(at).items()},
         "success": {"null": "null", "number": "1", "string": '"true"'},
         "response_time_ms": {"null": "null", "bool": "true", "string": '"12"', "nan_string": '"NaN"', "array": "[1]"}
@@ -161,6 +169,10 @@ def _bad_times(at: int) -> dict[str, str]:
         "leading_space": f" {text}Z",
         "arabic_digits": "٢٠٢٦-06-01T12:00:00Z",
         "before_1970": "1969-12-31T23:59:59Z",
+        "before_1973": "1972-12-31T23:59:59.999Z",
+        "second_60": "2026-06-30T23:59:60Z",
+        "february_30": "2028-02-30T12:00:00Z",
+        "line_end": f"{text}Z\\n",
         "number_in_text": str(at),
         "words": "yesterday",
         "empty_text": "",
@@ -189,7 +201,7 @@ def _base64(data: bytes) -> str:
 def poison_kinds(at_ms: int = AT_MS) -> tuple[PoisonKind, ...]:
     """Return every bad record. Where they carry a readable event time it is `at_ms`, or far in the future."""
     key = MODULE.encode()
-    future = {"microseconds": str(at_ms * 1000), "year_2100": str(4_102_444_800_000), "int64_max": str(2**63 - 1)}
+    future = {"year_2100": str(4_102_444_800_000), "last_millisecond": "94694399999999"}
     future |= {"text_2100": '"2100-01-01T00:00:00Z"', "text_9999": '"9999-12-31T23:59:59.999-12:00"'}
     large: dict[str, bytes] = {"value": padded(at_ms, MAX_RECORD_BYTES + 1), "not_json": b"x" * 100_000}
     large |= {"one_byte_over": padded(at_ms, MAX_RECORD_BYTES + 1 - len(key))}

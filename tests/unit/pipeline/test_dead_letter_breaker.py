@@ -1,21 +1,13 @@
 """The share of dead letters in a sliding window, and what is said of it."""
 
-import re
-from typing import Any
-
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.dead_letter_breaker import BreakerConfig, DeadLetterBreaker, Reading
 from schemas.state import Ledger
-from tests.support.paths import ROOT
 from topology.settings.units import parse_ratio_or_off
-from topology.supervisor.metrics import SUPERVISOR_METRICS
-from topology.worker.metrics import METRICS
 
-RULES = ROOT / "deploy" / "prometheus-alerts.yml"
 CONFIG = BreakerConfig(alert_ratio=0.05, stop_ratio=0.5, window_ms=60_000, min_records=1_000)
 
 
@@ -112,48 +104,3 @@ def test_a_ratio_is_a_share_or_off(text: object, ratio: float | None) -> None:
 def test_anything_else_is_refused(text: object) -> None:
     with pytest.raises(ValueError, match="from 0 to 1"):
         parse_ratio_or_off(text)
-
-
-# --- deploy/prometheus-alerts.yml, as promtool would look at it --------------------------------------------------------
-
-RULE_KEYS = {"alert", "expr", "for", "labels", "annotations"}
-
-
-def rules() -> list[dict[str, Any]]:
-    document = yaml.safe_load(RULES.read_text("utf-8"))
-    assert set(document) == {"groups"}
-    assert all(set(group) == {"name", "rules"} for group in document["groups"])
-    names = [group["name"] for group in document["groups"]]
-    assert len(set(names)) == len(names)
-    return [rule for group in document["groups"] for rule in group["rules"]]
-
-
-def test_the_alert_rules_have_the_shape_prometheus_wants() -> None:
-    assert len({rule["alert"] for rule in rules()}) == len(rules())
-    for rule in rules():
-        assert {"alert", "expr", "labels", "annotations"} <= set(rule) <= RULE_KEYS
-        assert re.fullmatch(r"[a-zA-Z_]\w*", rule["alert"])
-        assert re.fullmatch(r"\d+[smhd]", rule.get("for", "0s"))
-        assert rule["labels"]["severity"] in {"info", "warning", "critical"}
-        assert set(rule["annotations"]) == {"summary", "description"}
-        for text in rule["annotations"].values():
-            assert (
-                text.count("{{")
-                == text.count("}}")
-                == len(re.findall(r"\{\{ \$(?:value(?: \| \w+)?|labels\.\w+) \}\}", text))
-            )
-
-
-def test_the_alert_rules_speak_of_metrics_and_labels_that_exist() -> None:
-    known = {name: metric.labels for name, metric in METRICS.items()} | dict.fromkeys(SUPERVISOR_METRICS, ("worker",))
-    for rule in rules():
-        expression = rule["expr"]
-        named = re.findall(r"\bmodpulse_\w+", expression)
-        assert named
-        assert set(named) <= set(known)
-        assert expression.count("(") == expression.count(")")
-        labels = {label for name in named for label in known[name]} | {"instance", "job", "worker"}
-        used = re.findall(r"(\w+)\s*(?:=~|!~|!=|=)\s*\"", expression)
-        used += [label.strip() for group in re.findall(r"\bby \(([^)]*)\)", expression) for label in group.split(",")]
-        used += re.findall(r"\$labels\.(\w+)", " ".join(rule["annotations"].values()))
-        assert set(used) <= labels

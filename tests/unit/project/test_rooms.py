@@ -96,6 +96,7 @@ def test_no_file_of_tests_has_more_than_four_hundred_lines() -> None:
 # They hold no rule of their own: types, constants, a list of rows.
 NO_RULE = {
     "schemas/alerts.py",
+    "schemas/field_notes.py",
     "schemas/metrics.py",
     "schemas/reasons.py",
     "pipeline/arrays.py",

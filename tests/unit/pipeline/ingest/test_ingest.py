@@ -11,19 +11,20 @@ from hypothesis import strategies as st
 from pipeline.config import CoreConfig, Limits, WindowConfig
 from pipeline.ingest.batch import RecordBatch
 from pipeline.ingest.decode import decode_batch
-from pipeline.ingest.ingest import Ingest, decoded_part, parse_timestamp
+from pipeline.ingest.ingest import Ingest, decoded_part
 from pipeline.ingest.packed import each_forwarded
 from pipeline.modules.registry import Modules
 from pipeline.outputs import Header, Outbox, Rejected, WholeBatch
-from schemas.errors import PoisonRecord
 from schemas.metrics import ModuleMetrics
 from schemas.state import Ledger
+from schemas.valid.rules import EventRules
 from tests.support.core.cores import NOW_MS, Event, Run, batch_of, fixed
 from tests.support.core.ingested import CLOCK_MS, FOREIGN, counted, small
 from tests.support.records.oddities import MAX_RECORD_BYTES, padded
 from tests.support.records.poison import AT_MS, GOOD_ODDITIES, POISON, GoodOddity, PoisonKind, raw
 
 pytestmark = pytest.mark.usefixtures("both_ways")
+RULES = EventRules(max_record_bytes=1_000)
 
 MODULE = b"checkout"
 Record = GoodOddity | PoisonKind
@@ -235,8 +236,8 @@ def test_the_decoded_part_of_a_batch_is_what_decoding_that_part_gives(
 ) -> None:
     batch = batch_of(values, [None] * len(values))
     low, high = sorted(min(place, len(values)) for place in (one, two))
-    events, bad = decoded_part(decode_batch(batch, 1_000), low, high)
-    alone, bad_alone = decode_batch(batch.part(low, high), 1_000)
+    events, bad = decoded_part(decode_batch(batch, RULES), low, high)
+    alone, bad_alone = decode_batch(batch.part(low, high), RULES)
     assert events == alone
     assert [(index, str(why)) for index, why in bad] == [(index, str(why)) for index, why in bad_alone]
 
@@ -246,27 +247,6 @@ def test_an_empty_batch_changes_nothing() -> None:
     apply(run, batch_of([], []))
     assert run.ledger.consumed == 0
     assert run.core.offsets == {}
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("1970-01-01T00:00:00Z", 0),
-        ("1970-01-01T00:00:00.0009999Z", 0),
-        ("1970-01-01T00:00:00.001999999Z", 1),
-        ("1970-01-01T01:00:00+01:00", 0),
-        ("2000-02-29T23:59:59.999-00:30", 951_870_599_999),
-        ("2026-06-01t12:00:00.5z", AT_MS + 500),
-    ],
-)
-def test_rfc_3339_is_rounded_down_to_milliseconds(text: str, expected: int) -> None:
-    assert parse_timestamp(text) == expected
-
-
-@pytest.mark.parametrize("text", ["1969-12-31T23:59:59.999Z", "1970-01-01T00:30:00+01:00", "2026-06-01", "", "now"])
-def test_what_is_no_time_since_1970_is_invalid(text: str) -> None:
-    with pytest.raises(PoisonRecord, match="invalid"):
-        parse_timestamp(text)
 
 
 def test_many_new_modules_that_are_all_forwarded_do_not_upset_the_windows() -> None:

@@ -47,12 +47,12 @@ def test_an_id_that_may_not_be_one_is_refused_though_the_registry_is_full() -> N
     run = Run(FULL, partition=0, partitions=2)
     run.apply([Event("m", START_MS)])
     values = [b'{"module_id":"%b","timestamp":%d,"success":true,"response_time_ms":1}' % (name.encode(), START_MS)
-              for name in ("ok", "a\u202eb", "fine", "\u200d")]  # fmt: skip
-    run.core.apply(batch_of(values, [b"ok", "a\u202eb".encode(), b"fine", "\u200d".encode()], first=1), NOW_MS)
+              for name in ("ok", "a\u202eb", "fine", " ", "\u200d.")]  # fmt: skip
+    run.core.apply(batch_of(values, [b"ok", "a\u202eb".encode(), b"fine", b" ", "\u200d.".encode()], first=1), NOW_MS)
     run.cut()
-    assert [one.value for one in run.forwarded] == [values[0], values[2], values[3]]
-    assert [one.offset for one in run.rejected] == [2]
-    assert run.core.modules.newest_overflow == "\u200d"
+    assert [one.value for one in run.forwarded] == [values[0], values[2], values[4]]
+    assert [one.offset for one in run.rejected] == [2, 4]
+    assert run.core.modules.newest_overflow == "\u200d."
 
 
 @pytest.mark.usefixtures("native")

@@ -1,6 +1,5 @@
 """Ids that nobody should have to read are named, and hashes are of the pair of module and event id."""
 
-import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,24 +10,13 @@ from hypothesis import strategies as st
 
 from pipeline.arrays import U8
 from pipeline.modules.identifiers import (
-    BIDI_CONTROLS,
     hash_module,
     hash_module_version_1,
     hash_modules,
     hash_texts,
-    id_fault,
     mix_ids,
 )
 from tests.support.core.cores import fixed
-
-
-def test_control_and_bidi_characters_are_named_and_every_other_letter_is_welcome() -> None:
-    for character in [*BIDI_CONTROLS, *map(chr, [*range(32), *range(127, 160)])]:
-        fault = id_fault(f"a{character}b")
-        assert fault is not None
-        assert f"U+{ord(character):04X}" in fault
-    for text in ("süß", "קופה", "👨‍👩‍👧", "a|b", " ", "\u200d"):
-        assert id_fault(text) is None
 
 
 def pairs_of(modules: Sequence[str], ids: Sequence[str | None]) -> U8:
@@ -52,19 +40,6 @@ def test_a_pair_is_not_its_reverse_and_an_id_that_is_its_modules_name_is_one_of_
     pairs = [(module, id_) for module in names[:4] for id_ in names]
     found = pairs_of([module for module, _ in pairs], [id_ for _, id_ in pairs])
     assert np.unique(found).size == len(pairs)
-
-
-def test_the_controls_that_reorder_text_are_those_that_unicode_names_so() -> None:
-    """UAX 9 lists the explicit formattings and isolates, which have bidi classes of their own, and the three implicit marks."""
-    explicit = {"LRE", "RLE", "PDF", "LRO", "RLO", "LRI", "RLI", "FSI", "PDI"}
-    named = {chr(code) for code in range(0x11_0000) if unicodedata.bidirectional(chr(code)) in explicit}
-    assert named | {"\N{ARABIC LETTER MARK}", "\N{LEFT-TO-RIGHT MARK}", "\N{RIGHT-TO-LEFT MARK}"} == BIDI_CONTROLS
-
-
-def test_of_several_faults_the_first_is_named_with_its_kind() -> None:
-    assert id_fault("a\u202e\x07") == "module_id holds the bidirectional control U+202E"
-    assert id_fault("a\x07\u202e") == "module_id holds the control character U+0007"
-    assert id_fault("") is None
 
 
 @fixed(60)

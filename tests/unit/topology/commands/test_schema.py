@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.shell.command import Run
 
-EVENT = b'{"module_id": "m", "timestamp": 1, "success": true, "response_time_ms": 2.5}'
+EVENT = b'{"module_id": "m", "timestamp": 1780315200000, "success": true, "response_time_ms": 2.5}'
 TOPIC = "module-log-events"
 
 
@@ -21,7 +21,7 @@ def test_schema_show_and_validate_keep_to_the_contract(run: Run) -> None:
     assert orjson.loads(run("schema", "show")[1])["asyncapi"].startswith("3.")
     code, _, err = run("schema", "show", "module-log-event")
     assert (code, "did you mean module-log-events?" in err) == (2, True)
-    good = b'{"module_id": "m", "timestamp": 1, "success": true, "response_time_ms": 2.5}\n'
+    good = b'{"module_id": "m", "timestamp": 1780315200000, "success": true, "response_time_ms": 2.5}\n'
     Path("events.jsonl").write_bytes(good + b"\n" + b"{}\n")
     code, out, _ = run("schema", "validate", "module-log-events", "events.jsonl", "--json")
     answer = orjson.loads(out)

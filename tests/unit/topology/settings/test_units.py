@@ -8,8 +8,10 @@ from tests.support.core.cores import fixed
 from topology.settings import load_settings, split_host_port
 from topology.settings.units import (
     format_duration,
+    format_moment,
     format_size,
     parse_duration,
+    parse_first_moment,
     parse_host_port,
     parse_moment,
     parse_ratio_or_off,
@@ -165,3 +167,27 @@ def test_a_topic_has_a_name_that_kafka_takes() -> None:
 @pytest.mark.parametrize(("text", "bind"), [("", ""), ("  ", ""), ("[::1]:80", "[::1]:80")])
 def test_an_empty_address_of_the_metrics_means_no_endpoint(text: str, bind: str) -> None:
     assert load_settings(environ={"MODPULSE_METRICS__BIND": text}).metrics.bind == bind
+
+
+@pytest.mark.parametrize(
+    ("text", "milliseconds"),
+    [
+        ("0", 0),
+        (0, 0),
+        ("1973-01-01T00:00:00Z", 94_694_400_000),
+        (94_694_400_000, 94_694_400_000),
+        ("1970-01-01T00:00:00.250+00:00", 250),
+        ("2026-06-01T14:00:00+02:00", 1_780_315_200_000),
+    ],
+)
+def test_a_first_moment_is_a_time_or_nothing_at_all(text: object, milliseconds: int) -> None:
+    assert parse_first_moment(text) == milliseconds
+    assert parse_first_moment(format_moment(milliseconds)) == milliseconds
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1973", "1973-01-01", "1969-01-01T00:00:00Z", "now", "-1", True, None, 1_780_315_200]
+)
+def test_what_is_no_first_moment_says_how_to_write_one(text: object) -> None:
+    with pytest.raises(ValueError, match=r"write (it as )?19"):
+        parse_first_moment(text)

@@ -3,6 +3,7 @@
 import json
 from itertools import islice
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -127,11 +128,12 @@ def test_every_record_is_in_the_ledger_and_every_bad_one_is_rejected_untouched()
     assert len(rejected) == ledger.invalid + ledger.future
 
 
-def test_an_event_that_publish_could_not_key_is_forwarded_to_the_partition_of_its_module() -> None:
-    event = b'{"module_id":"checkout","timestamp":%d,"success":true,"response_time_ms":1}' % START_MS
-    framed = b"\x00\x00\x00\x00\x07" + event
+@pytest.mark.parametrize("ending", [b"}", b',"x":"\\ud83d"}', b',"goroutines":1.0}'])
+def test_an_event_in_a_frame_or_in_an_odd_notation_has_the_key_of_its_module(ending: bytes) -> None:
+    event = b'{"module_id":"checkout","timestamp":%d,"success":true,"response_time_ms":1' % START_MS
+    framed = b"\x00\x00\x00\x00\x07" + event + ending
     steps = run([framed], 4)
     ledger = ledger_of(steps)
-    assert (ledger.consumed, ledger.forwarded, ledger.applied) == (2, 1, 1)
+    assert (ledger.consumed, ledger.forwarded, ledger.applied) == (1, 0, 1)
     home = true_partition_of("checkout", 4)
     assert {step.partition for step in steps if step.cut.outbox.emitted} == {home}
