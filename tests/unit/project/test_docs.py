@@ -50,7 +50,7 @@ def fences(text: str) -> list[str]:
 
 def test_every_test_that_the_page_of_faults_names_is_there() -> None:
     named = re.findall(
-        r"`((?:unit|integration|property)/[\w/]*test_\w+\.py)(?:::(test_\w+))?`", text_of("field-faults.md")
+        r"`((?:unit|integration|property|servers)/[\w/]*test_\w+\.py)(?:::(test_\w+))?`", text_of("field-faults.md")
     )
     assert len(named) > 50
     sources = {file: (ROOT / "tests" / file).read_text("utf-8") for file, _ in named}
