@@ -4,7 +4,8 @@ Left out are fields that are not a function of the events: a rule that read `las
 differently in a replay. `sketch` is bytes for machines.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import msgspec.inspect as mi
@@ -28,11 +29,14 @@ class Field:
         path: its name, dotted below a group (`response_time_ms.p99`).
         kind: number (integers too), text, or a list of texts.
         choices: the only values a text can have; empty if it can have any.
+        least, most: of a number; nothing a record says is below 0.
     """
 
     path: str
     kind: FieldKind
     choices: tuple[str, ...] = ()
+    least: float = 0.0
+    most: float = math.inf
 
 
 def _leaves(kind: mi.Type, path: str) -> list[Field]:
@@ -44,8 +48,8 @@ def _leaves(kind: mi.Type, path: str) -> list[Field]:
             ]
         case mi.UnionType(types=types):
             return [leaf for t in types if not isinstance(t, mi.NoneType) for leaf in _leaves(t, path)]
-        case mi.IntType() | mi.FloatType():
-            return [Field(path, "number")]
+        case mi.IntType(ge=least, le=most) | mi.FloatType(ge=least, le=most):
+            return [Field(path, "number", (), float(least or 0), math.inf if most is None else float(most))]
         case mi.LiteralType(values=values):
             return [Field(path, "text", tuple(str(v) for v in values))]
         case mi.StrType():
@@ -56,8 +60,15 @@ def _leaves(kind: mi.Type, path: str) -> list[Field]:
             raise TypeError(f"{path}: rules cannot read a {kind}")
 
 
+def _of_modules() -> dict[str, Field]:
+    fields = {leaf.path: leaf for leaf in _leaves(mi.type_info(ModuleMetrics), "")}
+    # A module without a request has no record.
+    fields["total_requests"] = replace(fields["total_requests"], least=1.0)
+    return fields
+
+
 FIELDS: dict[Scope, dict[str, Field]] = {
-    "module": {leaf.path: leaf for leaf in _leaves(mi.type_info(ModuleMetrics), "")},
+    "module": _of_modules(),
     "system": {leaf.path: leaf for leaf in _leaves(mi.type_info(AggregatedMetrics), "")},
 }
 
