@@ -104,6 +104,8 @@ class ModulesChunk(Struct, frozen=True, array_like=True, gc=False):
         chains: int64, hysteresis states, window sizes x modules.
         runs: uint8, base windows in a row with events, at most 3. silent_ms: int64, since when it is silent, -1 where it is not.
             Both are empty in version 1.
+        stated: uint8, what the newest `health-status` record says: 0 none, 1 to 3 the class, 4 silent. Empty in records of builds
+            that wrote none.
     """
 
     v: int
@@ -113,6 +115,7 @@ class ModulesChunk(Struct, frozen=True, array_like=True, gc=False):
     chains: bytes
     runs: bytes = b""
     silent_ms: bytes = b""
+    stated: bytes = b""
     check: bytes = NO_CHECK
 
 

@@ -1,7 +1,8 @@
 """A module that fell silent, as rules see it: it has no record, and its absence is what an alert is about."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+
+from pipeline.alerts.durations import format_utc
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Silent:
     @property
     def silent_since(self) -> str:
         """Since when, for people."""
-        return datetime.fromtimestamp(self.since_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        return format_utc(self.since_ms)
 
     @property
     def condition(self) -> str:
