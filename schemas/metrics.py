@@ -89,6 +89,9 @@ class AggregatedMetrics(Struct, frozen=True, gc=False, kw_only=True):
     """The whole system, one window.
 
     `health_since` is the start of the first window of this class, in this window size; null where an older build did not keep it.
+    `silent_modules` counts the modules that had events in three base windows in a row, then none in one, and none since.
+    `silent_partitions` counts the partitions of the input that have silent modules and had no event at all in the window; both are
+    null in records of builds that did not count them. Of a window without a request, rates and response times are null.
     """
 
     window: str
@@ -102,12 +105,14 @@ class AggregatedMetrics(Struct, frozen=True, gc=False, kw_only=True):
     module_count: Count
     degraded_modules: Count
     critical_modules: Count
-    overall_success_rate: Ratio
-    overall_error_rate: Ratio
+    silent_modules: Count | None = None
+    silent_partitions: Count | None = None
+    overall_success_rate: Ratio | None
+    overall_error_rate: Ratio | None
     total_requests: Count
     successful_requests: Count
     failed_requests: Count
-    response_time_ms: ResponseTime
+    response_time_ms: ResponseTime | None
     overall_throughput: float
     total_memory_bytes: int | None
     average_cpu_percent: float | None

@@ -86,6 +86,7 @@ EXAMPLE_MODULE = ModuleMetrics(
 EXAMPLE_SYSTEM = AggregatedMetrics(
     window="1m", window_start=1_700_000_040_000, window_end=1_700_000_100_000, status="final", revision=1,
     overall_health="healthy", health_score=97.0, module_count=20, degraded_modules=1, critical_modules=0,
+    silent_modules=1, silent_partitions=0,
     overall_success_rate=0.99, overall_error_rate=0.01, total_requests=12_000, successful_requests=11_880,
     failed_requests=120, response_time_ms=_TIMES, overall_throughput=200.0, total_memory_bytes=8 << 30,
     average_cpu_percent=40.0, total_goroutines=2_400, db_connections=160,

@@ -93,6 +93,7 @@ class Closer:
         if first_ms < through_ms:
             state.modules.close_pane(first_ms, None)
             self._emitter.state_silence(first_ms + base_ms, None, now_ms)
+            self._emitter.empty_panes(first_ms, through_ms)
         self.counted_through_ms = through_ms
 
     def _seal(self, block: Block, now_ms: int) -> None:

@@ -25,6 +25,8 @@ from schemas.metrics import ModuleMetrics, WindowStatus
 from schemas.partials import SystemPartial
 
 Window = tuple[int, int]  # level and start
+# Of a longer gap, the system hears of the newest base windows only: a day of them, where they last 30 s.
+MOST_EMPTY_PANES = 2_880
 
 
 class Emitter:
@@ -169,7 +171,9 @@ class Emitter:
             block: the window as another task knows it; it need not be open here.
         """
         name = self._state.name_of(block)
-        self._sealed_partials[(block.level, block.start_ms)] = empty_partial(self._state.partition, name, block)
+        self._sealed_partials[(block.level, block.start_ms)] = empty_partial(
+            self._state.partition, name, block.size_ms, block.start_ms, final=block.final
+        )
 
     def drain_partials(self) -> list[SystemPartial]:
         """The newest partial of every window published since the last drain."""
@@ -190,7 +194,31 @@ class Emitter:
         sums = state.sums_of(block) if sums is None else sums
         silent = block.silent if block.final else state.modules.silent
         partial = partial_of(state.partition, state.name_of(block), block, sums, state.profiles, silent)
-        partials[window] = empty_partial(state.partition, state.name_of(block), block) if partial is None else partial
+        if partial is None:
+            name, size_ms = state.windows.sizes[block.level]
+            partial = empty_partial(state.partition, name, size_ms, block.start_ms, final=block.final)
+        partials[window] = partial
+
+    def empty_panes(self, first_ms: int, through_ms: int) -> None:
+        """Tell the system of the windows without any event that closed with empty base windows, while there are modules.
+
+        Args:
+            first_ms: start of the first base window.
+            through_ms: end of the last.
+        """
+        state = self._state
+        if not state.modules.tracked:
+            return
+        silent = state.modules.silence.closed.size
+        first_ms = max(first_ms, through_ms - MOST_EMPTY_PANES * state.windows.base_ms)
+        for level, (name, size_ms) in enumerate(state.windows.sizes):
+            for end_ms in range(first_ms // size_ms * size_ms + size_ms, through_ms + 1, size_ms):
+                start_ms = end_ms - size_ms
+                if start_ms in state.tree.levels[level] or start_ms < state.whole_from_ms[level]:
+                    continue
+                self._sealed_partials[(level, start_ms)] = empty_partial(
+                    state.partition, name, size_ms, start_ms, final=True, known=True, silent=silent
+                )
 
     def _after(self, codes: I8, before: I8, raw: I8, start_ms: int) -> I8:
         profiles = self._state.profiles

@@ -111,9 +111,9 @@ class Tasks:
 
 
 def records(tasks: Tasks, since: int) -> dict[tuple[str, bytes], list[dict[str, Any]]]:
-    """What went out from some record on, by key; without clocks."""
+    """What went out from some record on, by key; without clocks, and without statuses, which version 1 did not write."""
     out: dict[tuple[str, bytes], list[dict[str, Any]]] = {}
-    for emitted in tasks.emitted[since:]:
+    for emitted in (e for e in tasks.emitted[since:] if e.role != "health_status"):
         record = {name: value for name, value in json.loads(emitted.value).items() if name not in FREE}
         out.setdefault((emitted.role, emitted.key), []).append(record)
     return out
