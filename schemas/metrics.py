@@ -90,8 +90,8 @@ class AggregatedMetrics(Struct, frozen=True, gc=False, kw_only=True):
 
     `health_since` is the start of the first window of this class, in this window size; null where an older build did not keep it.
     `silent_modules` counts the modules that had events in three base windows in a row, then none in one, and none since.
-    `silent_partitions` counts the partitions of the input that have silent modules and had no event at all in the window; both are
-    null in records of builds that did not count them. Of a window without a request, rates and response times are null.
+    `silent_partitions` counts the partitions of the input that have silent modules and had no event at all in the window; both
+    are null in records of builds that did not count them. Of a window without a request, rates and response times are null.
     """
 
     window: str

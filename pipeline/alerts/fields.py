@@ -10,6 +10,7 @@ from typing import Literal
 
 import msgspec.inspect as mi
 
+from pipeline.alerts.durations import format_utc
 from schemas.metrics import AggregatedMetrics, Completeness, Health, ModuleMetrics, ResponseTime
 
 Scope = Literal["module", "system"]
@@ -19,6 +20,33 @@ FieldKind = Literal["number", "text", "list"]
 
 SCOPES: tuple[Scope, ...] = ("module", "system")
 _EXCLUDED = frozenset({"sketch", "last_updated", "revision"})
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """One silent module in one closed window of which it has no record.
+
+    Attributes:
+        window: name of the window's size.
+        window_start, window_end: of the window.
+        since_ms: start of the first base window without an event of the module.
+    """
+
+    module_id: str
+    window: str
+    window_start: int
+    window_end: int
+    since_ms: int
+
+    @property
+    def silent_since(self) -> str:
+        """Since when, for people."""
+        return format_utc(self.since_ms)
+
+    @property
+    def condition(self) -> str:
+        """What holds, in words."""
+        return f"no event since {self.silent_since}"
 
 
 @dataclass(frozen=True, slots=True)

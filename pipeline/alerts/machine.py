@@ -29,10 +29,9 @@ from types import MappingProxyType
 from msgspec.structs import replace
 
 from pipeline.alerts.compiled import AlertCounters, CompiledRule
-from pipeline.alerts.fields import Record, Scope
+from pipeline.alerts.fields import Record, Scope, Silent
 from pipeline.alerts.notice import ending_reason, fingerprint, labels_of, rising_reason, to_alert
 from pipeline.alerts.rules import Rule
-from pipeline.alerts.silent import Silent
 from pipeline.alerts.store import AlertStore
 from schemas.alert_state import ActiveAlert
 from schemas.alerts import Alert

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from string import Formatter
 
-from pipeline.alerts.fields import FIELDS, Field, FieldValue, Record, Scope
-from pipeline.alerts.silent import Silent
+from pipeline.alerts.fields import FIELDS, Field, FieldValue, Record, Scope, Silent
 from pipeline.alerts.syntax import unknown_field
 
 MAX_TEMPLATE_CHARS = 4096

@@ -2,8 +2,7 @@
 
 import pytest
 
-from pipeline.alerts.fields import EXAMPLE_MODULE
-from pipeline.alerts.silent import Silent
+from pipeline.alerts.fields import EXAMPLE_MODULE, Silent
 from pipeline.alerts.template import Template
 
 

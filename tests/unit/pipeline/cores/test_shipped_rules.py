@@ -18,7 +18,7 @@ from topology.settings import Settings
 from topology.settings.alert_rules import configured_rules
 
 MINUTE = 60_000
-STEP_MS = 10_000
+STEP_MS = 15_000
 PARTITIONS = 2
 RULES = configured_rules(Settings())
 # Three modules a partition.
