@@ -103,15 +103,18 @@ def test_the_shipped_rules_load_and_are_all_evaluable() -> None:
         "HighErrorRate",
         "SlowP99",
         "ModuleCritical",
+        "ModuleSilent",
         "HighCpu",
         "SystemErrorRate",
         "SystemDegraded",
+        "NoTraffic",
+        "PartitionSilent",
     ]
 
 
 def test_shipped_rules_of_windows_that_are_not_configured_can_be_left_out() -> None:
     rules = load_rules(DEFAULT_RULES.read_text(), "default_rules.toml", ("30s",), skip_unknown_windows=True)
-    assert [rule.name for rule in rules] == ["ErrorBurst"]
+    assert [rule.name for rule in rules] == ["ErrorBurst", "ModuleSilent", "NoTraffic", "PartitionSilent"]
 
 
 def test_an_empty_file_has_no_rules() -> None:
