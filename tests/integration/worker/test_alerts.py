@@ -16,6 +16,7 @@ expression = "error_rate > threshold && total_requests >= 3"
 threshold = 0.5
 for = "0s"
 severity = "critical"
+no_data = "ok"
 [rule.annotations]
 summary = "{module_id}: {error_rate:.0%}"
 """
