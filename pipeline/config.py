@@ -109,10 +109,15 @@ class HealthOverride:
 
 @dataclass(frozen=True, slots=True)
 class HealthConfig:
-    """The profile of all modules, and the exceptions to it."""
+    """The profile of all modules, and the exceptions to it.
+
+    Attributes:
+        expected_silence: globs over module ids whose silence is no news: they were taken out, or are no services.
+    """
 
     default: HealthProfile = field(default_factory=HealthProfile)
     overrides: tuple[HealthOverride, ...] = ()
+    expected_silence: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

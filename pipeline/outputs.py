@@ -35,7 +35,10 @@ def headers_bytes(headers: Sequence[Header]) -> int:
 
 
 class Emitted(NamedTuple):
-    """One output record. `revision` and `time_ms` (when it was made) go into its CloudEvents headers."""
+    """One output record. `revision` and `time_ms` (when it was made) go into its CloudEvents headers.
+
+    An empty value stands for a tombstone: there is nothing to say of the key any more. Only `health_status` has them.
+    """
 
     role: Role
     key: bytes

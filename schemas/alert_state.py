@@ -39,6 +39,8 @@ class ActiveAlert(Struct, frozen=True, gc=False, kw_only=True):
         value: the number at its last transition; None where the rule compares none.
         revision: of the last published record.
         starts_at_ms: start of the first window in which the condition held; version 1 kept `active_at_ms` alone.
+        quiet_since_ms: the tick at which the condition was first seen false while `keep_firing_for` keeps the alert firing; None
+            where the condition holds.
         check: the checksum.
     """
 
@@ -58,6 +60,7 @@ class ActiveAlert(Struct, frozen=True, gc=False, kw_only=True):
     last_tick_ms: int
     revision: int
     starts_at_ms: int | None = None
+    quiet_since_ms: int | None = None
     check: bytes = NO_CHECK
 
 

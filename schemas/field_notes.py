@@ -99,6 +99,8 @@ FIELD_NOTES: dict[str, dict[str, str]] = {
         "health_score": _SCORE,
         "health_since": _SINCE,
         "module_count": "Modules with events in the window, a count.",
+        "silent_modules": "Modules that are silent and should not be, a count; null where an older build wrote it.",
+        "silent_partitions": "Partitions all of whose modules are silent, a count; null where an older build wrote it.",
         "degraded_modules": "Modules of class degraded, a count.",
         "critical_modules": "Modules of class critical, a count.",
         "overall_success_rate": "`successful_requests` / `total_requests`, a ratio from 0 to 1.",
@@ -139,10 +141,12 @@ FIELD_NOTES: dict[str, dict[str, str]] = {
     },
     "HealthStatus": {
         "name": "Name of the module or of the check.",
-        "status": _HEALTH,
+        "kind": "What has the status: module, or check.",
+        "status": "The class of a module, or silent; of a check: up, down, degraded, blocked or unknown.",
         "score": _SCORE,
         "reasons": _REASONS,
-        "since": "Since when it has this class, epoch milliseconds.",
+        "blocked_by": "Names of the checks that have to be up first; empty for modules.",
+        "since": "Since when it has this status, epoch milliseconds.",
         "updated_at": _UPDATED,
     },
     "Alert": {

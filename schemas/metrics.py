@@ -89,6 +89,9 @@ class AggregatedMetrics(Struct, frozen=True, gc=False, kw_only=True):
     """The whole system, one window.
 
     `health_since` is the start of the first window of this class, in this window size; null where an older build did not keep it.
+    `silent_modules` counts the modules that had events in three base windows in a row, then none in one, and none since.
+    `silent_partitions` counts the partitions of the input that have silent modules and had no event at all in the window; both
+    are null in records of builds that did not count them. Of a window without a request, rates and response times are null.
     """
 
     window: str
@@ -102,12 +105,14 @@ class AggregatedMetrics(Struct, frozen=True, gc=False, kw_only=True):
     module_count: Count
     degraded_modules: Count
     critical_modules: Count
-    overall_success_rate: Ratio
-    overall_error_rate: Ratio
+    silent_modules: Count | None = None
+    silent_partitions: Count | None = None
+    overall_success_rate: Ratio | None
+    overall_error_rate: Ratio | None
     total_requests: Count
     successful_requests: Count
     failed_requests: Count
-    response_time_ms: ResponseTime
+    response_time_ms: ResponseTime | None
     overall_throughput: float
     total_memory_bytes: int | None
     average_cpu_percent: float | None
@@ -142,11 +147,31 @@ class MetricAggregate(Struct, frozen=True, gc=False):
 
 
 class HealthStatus(Struct, frozen=True, gc=False):
-    """The newest class of one module or one dependency check."""
+    """How one module or one dependency check is, written at each change of its status; the newest record of a key counts.
 
-    name: str
-    status: HealthLevel
-    score: Annotated[float, Meta(ge=0, le=100)]
-    reasons: list[str]
-    since: int
-    updated_at: int
+    Of a module, `status` is its class in the smallest window size, or `silent`: no event in a base window after three with
+    events.
+    `since` is the start of the first window of this status, `updated_at` the wall clock at which the record was made, both epoch
+    milliseconds. A module that expired has a record without a value.
+    """
+
+    name: Annotated[str, Meta(description="Module id, or name of the check; the key of the record.")]
+    kind: Annotated[Literal["module", "check"], Meta(description="What `name` names.")]
+    status: Annotated[
+        Literal["healthy", "degraded", "critical", "silent", "up", "down", "blocked", "unknown"],
+        Meta(
+            description="Of a module: healthy, degraded, critical or silent; of a check: up, down, degraded, blocked or unknown."
+        ),
+    ]
+    score: Annotated[
+        Annotated[float, Meta(ge=0, le=100)] | None,
+        Meta(
+            description="Points of the module in the window of the change, 100 is perfect; null where nothing was judged."
+        ),
+    ]
+    reasons: Annotated[list[str], Meta(description="Why, for people, what costs most first.")]
+    blocked_by: Annotated[
+        list[str], Meta(description="Checks that keep a check from being judged; empty for a module.")
+    ]
+    since: Annotated[int, Meta(description="Start of the first window of this status, epoch ms, event time.")]
+    updated_at: Annotated[int, Meta(description="When the record was made, epoch ms, wall clock.")]

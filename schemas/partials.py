@@ -36,9 +36,10 @@ class SystemPartial(Struct, frozen=True, tag="partial", gc=False):
             two to that power.
         squares_rest: the next 64 fraction bits of `squares`, as hexadecimal text.
         silent: modules of the partition that are silent, at the window's close where it is final.
+        known: in the partial of a window without a request: whether the partition knows modules.
         check: the checksum.
 
-    A partial without a request says that the partition has no module in the window any more.
+    A partial without a request and without known modules says that the partition has no module in the window any more.
     """
 
     v: int
@@ -69,7 +70,13 @@ class SystemPartial(Struct, frozen=True, tag="partial", gc=False):
     cpu_scale: int = 0
     squares_rest: str = "0x0"
     silent: int = 0
+    known: bool = False
     check: bytes = NO_CHECK
+
+    @property
+    def speaks(self) -> bool:
+        """Whether the partition has anything to say of the window."""
+        return self.requests > 0 or self.known
 
 
 class PartitionReport(Struct, frozen=True, tag="report"):

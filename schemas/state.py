@@ -104,6 +104,8 @@ class ModulesChunk(Struct, frozen=True, array_like=True, gc=False):
         chains: int64, hysteresis states, window sizes x modules.
         runs: uint8, base windows in a row with events, at most 3. silent_ms: int64, since when it is silent, -1 where it is not.
             Both are empty in version 1.
+        stated: uint8, what the newest `health-status` record says: 0 none, 1 to 3 the class, 4 silent. Empty in records of builds
+            that wrote none.
     """
 
     v: int
@@ -113,6 +115,7 @@ class ModulesChunk(Struct, frozen=True, array_like=True, gc=False):
     chains: bytes
     runs: bytes = b""
     silent_ms: bytes = b""
+    stated: bytes = b""
     check: bytes = NO_CHECK
 
 
@@ -165,8 +168,21 @@ def unpack(kind: type[C], key: bytes, value: bytes) -> C:
         record = msgspec.msgpack.decode(value, type=kind)
     except UNREADABLE as error:
         raise unreadable(key, value, error) from error
+    if record.v == STATE_VERSION and record.check == NO_CHECK:
+        record = _of_fewer_fields(record, value)
     require_known(key, value, record.v, record.check, STATE_VERSION)
     return record
+
+
+def _of_fewer_fields(record: C, value: bytes) -> C:
+    """A record that a build wrote which knew fewer fields: its checksum came last, and so stands in the first field it lacks."""
+    names = record.__struct_fields__
+    given = value[0] & 0x0F if value[0] >> 4 == 0x9 else len(names)
+    if not 0 < given < len(names):
+        return record
+    first = names[given - 1]
+    defaults = dict(zip(reversed(names), reversed(record.__struct_defaults__), strict=False))
+    return msgspec.structs.replace(record, **{first: defaults[first], "check": getattr(record, first)})
 
 
 __all__ = [

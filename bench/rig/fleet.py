@@ -148,7 +148,8 @@ def _listen(running: list[Running], seconds: float) -> None:
 
 async def _read_back(settings: Settings) -> tuple[Written, Written]:
     topics = settings.topics
-    outputs = (topics.module_metrics, topics.system_metrics, topics.module_alerts, settings.partials_topic)
+    published = (topics.module_metrics, topics.system_metrics, topics.module_alerts, topics.health_status)
+    outputs = (*published, settings.partials_topic)
     changelogs = (settings.changelog_topic, settings.system_changelog_topic)
     return await _written(settings, outputs), await _written(settings, changelogs)
 

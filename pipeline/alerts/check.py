@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pipeline.alerts.durations import parse_duration_ms
 from pipeline.alerts.expression import Expression, compared_field
 from pipeline.alerts.fields import EXAMPLES, FIELDS, Scope
-from pipeline.alerts.syntax import ExpressionError, conditions
-from pipeline.alerts.template import Template
+from pipeline.alerts.never import refuse_never_true
+from pipeline.alerts.syntax import NEVER, ExpressionError, conditions
+from pipeline.alerts.template import Template, foreign_placeholder
 from pipeline.alerts.toml_lines import RuleLines
 
 MAX_LABELS = 32
@@ -37,6 +38,10 @@ class Table:
     def unknown_keys(self, known: Sequence[str]) -> list[str]:
         """The keys that are not known, in file order."""
         return [key for key in self._content if key not in known]
+
+    def has(self, key: str) -> bool:
+        """Whether the key is given."""
+        return key in self._content
 
     def text(self, key: str, default: str | None) -> str:
         """A text; None as default makes it required."""
@@ -92,6 +97,12 @@ def check_labels(table: Table, labels: dict[str, str]) -> None:
     for name, value in labels.items():
         if name in _OWN_LABELS:
             table.refuse(f"labels.{name}", f"label {name!r} is set by modpulse itself")
+        foreign = foreign_placeholder(value, ())
+        if foreign is not None:
+            table.refuse(
+                f"labels.{name}",
+                f"label {name!r} is a fixed text, and {{{{ }}}} is not filled in; put it into an annotation",
+            )
         if len(value) > MAX_LABEL_CHARS:
             table.refuse(f"labels.{name}", f"label {name!r} is longer than {MAX_LABEL_CHARS} characters")
 
@@ -115,6 +126,8 @@ def check_condition(table: Table, text: str, scope: Scope, threshold: float | No
         for part in conditions(whole.tokens):
             _try(Expression(" ".join(token.text for token in part), scope, threshold), scope)
         _try(whole, scope)
+        if text.strip() != NEVER:
+            refuse_never_true(whole.tokens, FIELDS[scope], threshold)
     except ExpressionError as error:
         table.refuse("expression", f"expression: {error}")
         return None

@@ -45,14 +45,14 @@ class CompiledRule:
         self._value = None if rule.value is None else Expression(rule.value, rule.scope, rule.threshold)
         self._counters = counters
 
-    def holds(self, record: Record) -> bool:
-        """Whether the condition is true of the record; false, and counted, if it cannot be said."""
+    def holds(self, record: Record) -> bool | None:
+        """Whether the condition is true of the record; None, and counted, if it cannot be said."""
         self._counters.evaluations += 1
         try:
             return self.condition.evaluate(record)
         except ExpressionError as error:
             self._count(error)
-            return False
+            return None
 
     def value(self, record: Record) -> float | None:
         """The number to show; None, and counted, if there is none."""

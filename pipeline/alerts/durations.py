@@ -1,6 +1,7 @@
 """Durations as people write them in rule files and read them in reasons: `30s`, `2m`, `1h30m`."""
 
 import re
+from datetime import UTC, datetime
 
 _UNITS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1))
 _DURATION = re.compile("".join(rf"(?:(\d{{1,9}}){unit})?" for unit, _ in _UNITS), re.ASCII)
@@ -26,3 +27,11 @@ def format_duration(ms: int) -> str:
         if count:
             parts.append(f"{count}{unit}")
     return "".join(parts) or "0s"
+
+
+def format_utc(time_ms: int) -> str:
+    """A time for people, in UTC; a time that no calendar has stays a number."""
+    try:
+        return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (OverflowError, ValueError, OSError):
+        return f"{time_ms} ms"

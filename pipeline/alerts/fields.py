@@ -4,11 +4,13 @@ Left out are fields that are not a function of the events: a rule that read `las
 differently in a replay. `sketch` is bytes for machines.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import msgspec.inspect as mi
 
+from pipeline.alerts.durations import format_utc
 from schemas.metrics import AggregatedMetrics, Completeness, Health, ModuleMetrics, ResponseTime
 
 Scope = Literal["module", "system"]
@@ -21,6 +23,33 @@ _EXCLUDED = frozenset({"sketch", "last_updated", "revision"})
 
 
 @dataclass(frozen=True, slots=True)
+class Silent:
+    """One silent module in one closed window of which it has no record.
+
+    Attributes:
+        window: name of the window's size.
+        window_start, window_end: of the window.
+        since_ms: start of the first base window without an event of the module.
+    """
+
+    module_id: str
+    window: str
+    window_start: int
+    window_end: int
+    since_ms: int
+
+    @property
+    def silent_since(self) -> str:
+        """Since when, for people."""
+        return format_utc(self.since_ms)
+
+    @property
+    def condition(self) -> str:
+        """What holds, in words."""
+        return f"no event since {self.silent_since}"
+
+
+@dataclass(frozen=True, slots=True)
 class Field:
     """One field that rules may read.
 
@@ -28,11 +57,14 @@ class Field:
         path: its name, dotted below a group (`response_time_ms.p99`).
         kind: number (integers too), text, or a list of texts.
         choices: the only values a text can have; empty if it can have any.
+        least, most: of a number; nothing a record says is below 0.
     """
 
     path: str
     kind: FieldKind
     choices: tuple[str, ...] = ()
+    least: float = 0.0
+    most: float = math.inf
 
 
 def _leaves(kind: mi.Type, path: str) -> list[Field]:
@@ -44,8 +76,8 @@ def _leaves(kind: mi.Type, path: str) -> list[Field]:
             ]
         case mi.UnionType(types=types):
             return [leaf for t in types if not isinstance(t, mi.NoneType) for leaf in _leaves(t, path)]
-        case mi.IntType() | mi.FloatType():
-            return [Field(path, "number")]
+        case mi.IntType(ge=least, le=most) | mi.FloatType(ge=least, le=most):
+            return [Field(path, "number", (), float(least or 0), math.inf if most is None else float(most))]
         case mi.LiteralType(values=values):
             return [Field(path, "text", tuple(str(v) for v in values))]
         case mi.StrType():
@@ -56,8 +88,15 @@ def _leaves(kind: mi.Type, path: str) -> list[Field]:
             raise TypeError(f"{path}: rules cannot read a {kind}")
 
 
+def _of_modules() -> dict[str, Field]:
+    fields = {leaf.path: leaf for leaf in _leaves(mi.type_info(ModuleMetrics), "")}
+    # A module without a request has no record.
+    fields["total_requests"] = replace(fields["total_requests"], least=1.0)
+    return fields
+
+
 FIELDS: dict[Scope, dict[str, Field]] = {
-    "module": {leaf.path: leaf for leaf in _leaves(mi.type_info(ModuleMetrics), "")},
+    "module": _of_modules(),
     "system": {leaf.path: leaf for leaf in _leaves(mi.type_info(AggregatedMetrics), "")},
 }
 
@@ -77,6 +116,7 @@ EXAMPLE_MODULE = ModuleMetrics(
 EXAMPLE_SYSTEM = AggregatedMetrics(
     window="1m", window_start=1_700_000_040_000, window_end=1_700_000_100_000, status="final", revision=1,
     overall_health="healthy", health_score=97.0, module_count=20, degraded_modules=1, critical_modules=0,
+    silent_modules=1, silent_partitions=0,
     overall_success_rate=0.99, overall_error_rate=0.01, total_requests=12_000, successful_requests=11_880,
     failed_requests=120, response_time_ms=_TIMES, overall_throughput=200.0, total_memory_bytes=8 << 30,
     average_cpu_percent=40.0, total_goroutines=2_400, db_connections=160,

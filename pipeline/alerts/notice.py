@@ -6,6 +6,7 @@ import json
 from pipeline.alerts.durations import format_duration
 from pipeline.alerts.fields import Scope
 from pipeline.alerts.rules import Rule
+from pipeline.alerts.syntax import NEVER
 from schemas.alert_state import ActiveAlert
 from schemas.alerts import Alert
 
@@ -38,6 +39,8 @@ def ending_reason(rule: Rule, condition: str, value: float | None, was_pending: 
     """Why an alert resolved when its condition was seen false."""
     if was_pending:
         return f"condition ended before it had held for {format_duration(rule.for_ms)}"
+    if rule.expression == NEVER:
+        return "events came again"
     return f"{condition} is no longer true{_number(value)}"
 
 

@@ -11,16 +11,17 @@ from typing import Literal, get_args
 
 from pipeline.alerts.check import Table, check_condition, check_labels, check_number, check_template
 from pipeline.alerts.fields import SCOPES, Scope
+from pipeline.alerts.syntax import NEVER
 from pipeline.alerts.toml_lines import RuleLines, error_line, rule_lines
 from schemas.errors import ConfigError
 
 Severity = Literal["info", "warning", "critical"]
-NoData = Literal["ok", "hold"]
+NoData = Literal["hold", "ok", "alert"]
 
 MAX_RULES = 1000
 MAX_NAME_CHARS = 128
 KEYS = (
-    "name", "scope", "window", "expression", "threshold", "value", "for", "severity", "no_data",
+    "name", "scope", "window", "expression", "threshold", "value", "for", "keep_firing_for", "severity", "no_data",
     "labels", "annotations",
 )  # fmt: skip
 
@@ -40,8 +41,10 @@ class Rule:
         severity: the label `severity`.
         labels: further labels; they identify the alert, so they are fixed texts.
         annotations: texts with `{placeholders}` for people.
-        no_data: what a tick without a record means: `ok` counts as false (as in Prometheus), `hold` changes nothing.
+        no_data: what a tick without a record of the module means: `hold` changes nothing, `ok` counts as false (as in
+            Prometheus), `alert` counts as true while the module is silent.
         line: of its header in the file.
+        keep_firing_for_ms: how long an alert that fires goes on after its condition ended.
     """
 
     name: str
@@ -56,6 +59,7 @@ class Rule:
     annotations: dict[str, str]
     no_data: NoData
     line: int
+    keep_firing_for_ms: int = 0
 
 
 def load_rules(
@@ -116,20 +120,26 @@ def _read_rule(table: Table, windows: Sequence[str]) -> Rule:
     scope: Scope = "system" if table.choice("scope", SCOPES, "module") == "system" else "module"
     severities: tuple[Severity, ...] = get_args(Severity)
     severity = table.choice("severity", severities, "warning")
+    no_datas: tuple[NoData, ...] = get_args(NoData)
+    no_data = table.choice("no_data", no_datas, "hold")
+    silence_alone = no_data == "alert" and not table.has("expression")
     rule = Rule(
         name=_read_name(table),
         scope=scope,
         window=table.choice("window", tuple(windows), None),
-        expression=table.text("expression", None),
+        expression=NEVER if silence_alone else table.text("expression", None),
         threshold=table.number("threshold"),
         value=table.text("value", "") or None,
         for_ms=table.duration_ms("for"),
         severity=severities[severities.index(severity)] if severity in severities else "warning",
         labels=table.texts("labels"),
         annotations=table.texts("annotations"),
-        no_data="hold" if table.choice("no_data", ("ok", "hold"), "ok") == "hold" else "ok",
+        no_data=no_datas[no_datas.index(no_data)] if no_data in no_datas else "hold",
         line=table.lines.header,
+        keep_firing_for_ms=table.duration_ms("keep_firing_for"),
     )
+    if scope == "system" and no_data == "alert":
+        table.refuse("no_data", 'no_data = "alert" is for scope "module"; a system rule says `total_requests == 0`')
     check_labels(table, rule.labels)
     for key, template in rule.annotations.items():
         check_template(table, key, template, scope, rule.threshold is not None)

@@ -17,6 +17,8 @@ from schemas.errors import ModpulseError
 
 TokenKind = Literal["field", "threshold", "bound", "function", "keyword", "string", "number", "op", "space"]
 
+# The condition of a rule that is about silence alone.
+NEVER = "false"
 MAX_EXPRESSION_BYTES = 4096
 MAX_STEPS = 5_000
 COMPARISONS = frozenset({"<", "<=", ">", ">=", "==", "!="})

@@ -163,6 +163,7 @@ class ModuleCore:
         if self._unsettled:
             self._unsettled = False
             self._closer.settle(now_ms)
+            self._closer.end_unknown(now_ms)
 
     def idle_until(self, to_ms: int, now_ms: int) -> None:
         """The input was read to its end and is silent: stream time moves on without an event, never past the wall clock.

@@ -7,6 +7,7 @@ from pipeline.health.hysteresis import are_states, of_version_1
 from pipeline.modules.registry import OTHER, OTHER_CODE, Modules
 from pipeline.modules.silence import ENOUGH_WINDOWS, NOT_SILENT
 from pipeline.outputs import StateRecord
+from pipeline.publish.statuses import MOST_STATED
 from schemas.checksum import damaged
 from schemas.state import CHUNK_MODULES, MODULES, STATE_VERSION, ModulesChunk, pack, unpack
 
@@ -28,6 +29,7 @@ def changes(modules: Modules) -> list[StateRecord]:
             chains=modules.chains[:, codes].astype("<i8").tobytes(),
             runs=modules.silence.runs[codes].tobytes(),
             silent_ms=modules.silence.since_ms[codes].astype("<i8").tobytes(),
+            stated=modules.stated[codes].tobytes(),
         )
         key = b"%s|%d" % (MODULES, chunk)
         records.append(StateRecord(key, pack(key, record)))
@@ -73,8 +75,10 @@ def _restore(modules: Modules, levels: list[int | None], chunk: int, record: Mod
     else:
         runs = np.frombuffer(record.runs, np.uint8).reshape(codes.size)
         since_ms = np.frombuffer(record.silent_ms, "<i8").reshape(codes.size)
+    stated = np.frombuffer(record.stated, np.uint8).reshape(codes.size if record.stated else 0)
     if (
         (last_ms < 0).any()
+        or (stated > MOST_STATED).any()
         or not are_states(chains).all()
         or (runs > ENOUGH_WINDOWS).any()
         or (since_ms < NOT_SILENT).any()
@@ -88,6 +92,8 @@ def _restore(modules: Modules, levels: list[int | None], chunk: int, record: Mod
             modules.chains[level, codes] = chains[old_level]
     modules.silence.runs[codes] = runs
     modules.silence.since_ms[codes] = since_ms
+    if stated.size:
+        modules.stated[codes] = stated
 
 
 def _place(modules: Modules, codes: I8, ids: list[str]) -> None:

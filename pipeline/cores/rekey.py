@@ -184,6 +184,7 @@ def _move_modules(modules: Modules, moves: Sequence[Move], old: Sequence[Modules
         codes, old_codes = move.new_codes, move.old_codes
         modules.last_ms[codes] = source.last_ms[old_codes]
         modules.chains[:, codes] = source.chains[:, old_codes]
+        modules.stated[codes] = source.stated[old_codes]
         modules.silence.runs[codes] = source.silence.runs[old_codes]
         modules.silence.since_ms[codes] = source.silence.since_ms[old_codes]
     chunks = set(range(-(-len(modules.ids) // CHUNK_MODULES)))

@@ -61,6 +61,11 @@ def step(states: I8, raw: I8, worsen: I8, improve: I8, start_ms: int) -> Step:
     return Step(packed | (since << _SINCE_BITS), level, since)
 
 
+def level_of(state: int) -> int:
+    """The class in force."""
+    return state & _MASK
+
+
 def are_states(states: I8) -> NDArray[np.bool_]:
     """Which integers are states that `step` can have made."""
     classes = ((states & _MASK) < _MASK) & (((states >> _TARGET_BITS) & _MASK) < _MASK)

@@ -3,6 +3,7 @@
 from fnmatch import fnmatchcase
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.arrays import F8, I8
 from pipeline.config import SIGNALS, HealthConfig, HealthProfile
@@ -17,6 +18,7 @@ class Profiles:
             Weights are scaled to add up to 100.
         min_requests, worsen, improve: shape (capacity,).
         degraded_score, critical_score: shape (capacity,).
+        expected_silence: shape (capacity,), whose silence is no news.
     """
 
     def __init__(self, config: HealthConfig) -> None:
@@ -33,6 +35,7 @@ class Profiles:
         self.improve: I8 = np.ones(capacity, np.int64)
         self.degraded_score: F8 = np.zeros(capacity)
         self.critical_score: F8 = np.zeros(capacity)
+        self.expected_silence: NDArray[np.bool_] = np.zeros(capacity, np.bool_)
 
     def assign(self, ids: list[str | None], capacity: int) -> None:
         """Look up the profile of every module; call after the registry changed."""
@@ -42,6 +45,8 @@ class Profiles:
             profile = self.profile_of(module_id) if module_id is not None and self._config.overrides else None
             if profile is not None:
                 self._set(code, profile)
+            if module_id is not None and self._config.expected_silence:
+                self.expected_silence[code] = any(fnmatchcase(module_id, g) for g in self._config.expected_silence)
 
     def profile_of(self, module_id: str) -> HealthProfile | None:
         """The last override that matches, or None."""

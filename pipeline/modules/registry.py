@@ -1,6 +1,7 @@
 """The modules a task knows: id <-> code, at most `max_modules` of them, the rest counted as `__other__`."""
 
 import heapq
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,21 @@ NEVER_MS = (1 << 63) - 1
 UNSEEN_MS = 0
 
 
+class Expired(NamedTuple):
+    """A module that was forgotten.
+
+    Attributes:
+        code: the one it had.
+        due_ms: the event time at which it was due.
+        stated: whether a `health-status` record speaks of it.
+    """
+
+    code: int
+    module_id: str
+    due_ms: int
+    stated: bool
+
+
 class Modules:
     """The registry. Codes are small, dense and stable across restarts; code 0 is `__other__`.
 
@@ -34,6 +50,7 @@ class Modules:
         last_ms: end of the newest pane each module was seen in; at first, up to when panes were sealed when it was registered.
         chains: packed hysteresis state, shape (sizes, capacity).
         silence: which modules have fallen silent.
+        stated: what the newest `health-status` record says, see `publish.statuses`; 0 where there is none.
         overflowed: events counted under `__other__` because the registry was full.
         generation: changes whenever a code gets a module.
         newest_overflow: one of the ids turned away, for the warning.
@@ -52,6 +69,7 @@ class Modules:
         self.last_ms: I8 = np.zeros(_FIRST_CAPACITY, np.int64)
         self.chains: I8 = np.zeros((len(windows.sizes), _FIRST_CAPACITY), np.int64)
         self.silence = Silence(_FIRST_CAPACITY)
+        self.stated: NDArray[np.uint8] = np.zeros(_FIRST_CAPACITY, np.uint8)
         self._free: list[int] = []  # a heap: the lowest goes first, after a restart too
         self._next_due_ms: int | None = None  # None: to be looked for. Else no module is due before.
         self.generation = 0
@@ -135,6 +153,7 @@ class Modules:
             self.hashes = np.concatenate((self.hashes, np.zeros_like(self.hashes)))
             self.last_ms = np.concatenate((self.last_ms, np.zeros_like(self.last_ms)))
             self.chains = np.concatenate((self.chains, np.zeros_like(self.chains)), axis=1)
+            self.stated = np.concatenate((self.stated, np.zeros_like(self.stated)))
             self.silence.grow(self.capacity)
             self.generation += 1
 
@@ -181,6 +200,11 @@ class Modules:
         self.chains[level, codes] = states
         self.dirty.update(np.unique(changed // CHUNK_MODULES).tolist())
 
+    def state(self, codes: I8, status: int) -> None:
+        """Note what the newest `health-status` record of modules says."""
+        self.stated[codes] = status
+        self.dirty.update(np.unique(codes // CHUNK_MODULES).tolist())
+
     def close_pane(self, start_ms: int, counts: I8 | None) -> None:
         """Note at the close of a base window who had events in it; see `Silence`.
 
@@ -216,7 +240,7 @@ class Modules:
             self._next_due_ms = int(self._due_ms(self.last_ms[codes]).min()) if codes.size else NEVER_MS
         return self._next_due_ms
 
-    def expire(self, sealed_through_ms: int, spared: int | None = None) -> list[int]:
+    def expire(self, sealed_through_ms: int, spared: int | None = None) -> list[Expired]:
         """Free the codes of the modules that are due, and answer which.
 
         Args:
@@ -225,10 +249,12 @@ class Modules:
         """
         if self.next_due_ms(sealed_through_ms) > sealed_through_ms:
             return []
-        due = self.known & (self._due_ms(self.last_ms) <= sealed_through_ms)
+        due_ms = self._due_ms(self.last_ms)
+        due = self.known & (due_ms <= sealed_through_ms)
         due[OTHER_CODE] = False
         if spared is not None:
             due[spared] = False
+        expired: list[Expired] = []
         gone: list[int] = np.flatnonzero(due).tolist()
         for code in gone:
             module_id = self.ids[code]
@@ -236,13 +262,15 @@ class Modules:
             del self.codes[module_id], self.keys[module_id.encode()]
             self.ids[code] = None
             heapq.heappush(self._free, code)
+            expired.append(Expired(code, module_id, int(due_ms[code]), bool(self.stated[code])))
             self.dirty.add(code // CHUNK_MODULES)
             self.changed_members.add(code // CHUNK_MODULES)
         self.last_ms[gone] = 0
         self.chains[:, gone] = 0
+        self.stated[gone] = 0
         self.silence.forget(gone)
         self._next_due_ms = None
-        return gone
+        return expired
 
     def drain_members(self) -> list[tuple[int, list[str]]]:
         """(chunk, ids) of every chunk in which a module appeared or expired since the last drain."""

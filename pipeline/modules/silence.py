@@ -15,6 +15,7 @@ from pipeline.arrays import I8
 ENOUGH_WINDOWS = 3
 NOT_SILENT = -1
 U1 = NDArray[np.uint8]
+Flags = NDArray[np.bool_]
 
 
 class Silence:
@@ -23,33 +24,43 @@ class Silence:
     Attributes:
         runs: base windows in a row with events up to the newest closed one, at most `ENOUGH_WINDOWS`.
         since_ms: start of the first empty base window of the silence, or `NOT_SILENT`.
+        expected: whose silence is no news, by the settings of this run.
     """
 
-    __slots__ = ("runs", "since_ms")
+    __slots__ = ("expected", "runs", "since_ms")
 
     def __init__(self, capacity: int) -> None:
         self.runs: U1 = np.zeros(capacity, np.uint8)
         self.since_ms: I8 = np.full(capacity, NOT_SILENT, np.int64)
+        self.expected: Flags = np.zeros(capacity, np.bool_)
 
     def grow(self, capacity: int) -> None:
         """Make room for codes below `capacity`; never shrinks."""
         wider = Silence(capacity)
         wider.runs[: self.runs.size] = self.runs
         wider.since_ms[: self.since_ms.size] = self.since_ms
-        self.runs, self.since_ms = wider.runs, wider.since_ms
+        wider.expected[: self.expected.size] = self.expected
+        self.runs, self.since_ms, self.expected = wider.runs, wider.since_ms, wider.expected
 
     def count(self, last_ms: I8) -> int:
-        """How many modules are silent.
+        """How many modules are silent that should not be.
 
         Args:
             last_ms: end of each module's newest pane with events, also of panes that are not closed yet.
         """
-        return int(np.count_nonzero((self.since_ms >= 0) & (last_ms <= self.since_ms)))
+        return int(np.count_nonzero((self.since_ms >= 0) & (last_ms <= self.since_ms) & ~self.expected))
 
     @property
-    def count_closed(self) -> int:
-        """How many modules are silent by the windows that are closed."""
-        return int(np.count_nonzero(self.since_ms >= 0))
+    def closed(self) -> I8:
+        """The codes of the modules that are silent by the windows that are closed, and should not be."""
+        codes: I8 = np.flatnonzero((self.since_ms >= 0) & ~self.expected)
+        return codes
+
+    @property
+    def excused(self) -> I8:
+        """The codes of the modules that are silent by the windows that are closed, as was expected."""
+        codes: I8 = np.flatnonzero((self.since_ms >= 0) & self.expected)
+        return codes
 
     def close_pane(self, start_ms: int, counts: I8 | None, codes: int) -> I8:
         """Close one base window.

@@ -1,17 +1,21 @@
 """When which record of which window goes out: provisional, final, corrected."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
-from pipeline.alerts.machine import AlertMachine
+from pipeline.alerts.machine import NOBODY, AlertMachine
 from pipeline.alerts.ticker import AlertTicker
 from pipeline.arrays import I8
 from pipeline.health.figures import figures_of
 from pipeline.health.hysteresis import step
 from pipeline.health.score import judge
+from pipeline.modules.registry import Expired
 from pipeline.outputs import Emitted
 from pipeline.publish.keys import module_window
 from pipeline.publish.partial import empty_partial, partial_of
 from pipeline.publish.render import WindowText, encode, healths, module_records
+from pipeline.publish.statuses import Statuses
 from pipeline.publish.task_state import TaskState
 from pipeline.windows import layout as at
 from pipeline.windows.block import Block
@@ -21,6 +25,8 @@ from schemas.metrics import ModuleMetrics, WindowStatus
 from schemas.partials import SystemPartial
 
 Window = tuple[int, int]  # level and start
+# Of a longer gap, the system hears of the newest base windows only: a day of them, where they last 30 s.
+MOST_EMPTY_PANES = 2_880
 
 
 class Emitter:
@@ -29,6 +35,7 @@ class Emitter:
     def __init__(self, state: TaskState, alerts: AlertMachine) -> None:
         self._state = state
         self.ticker = AlertTicker(alerts, state.windows)
+        self._statuses = Statuses(state)
         self._sealed_partials: dict[Window, SystemPartial] = {}
         self._changed: set[Window] = set()
         # What `refresh` looked at, for the partials of the same cut; nothing is applied in between.
@@ -43,10 +50,48 @@ class Emitter:
             codes = np.flatnonzero(sums.ints[at.COUNT])
             chains = state.modules.chains[block.level]
             records, after = self._publish(block, sums, codes, chains, "final", now_ms)
+            if not block.level:
+                self._statuses.judged(codes, records, block, now_ms)
             state.modules.set_chains(block.level, codes, after)
-            for alert in self.ticker.tick(block.size_ms, block.end_ms, records, now_ms):
+            silent, excused = self._silence(block, records)
+            for alert in self.ticker.tick(block.size_ms, block.end_ms, records, now_ms, silent=silent, excused=excused):
                 state.outbox.emit(alert)
         block.touched = False
+
+    def _silence(self, block: Block, records: list[ModuleMetrics]) -> tuple[Mapping[str, int], frozenset[str]]:
+        """Whose silence counts in a closed window, and since when; and who is silent on purpose.
+
+        In a window without any event of the task nobody's silence counts: then it is the input that stopped, and one alert of the
+        system says so, not one of every module.
+        """
+        silence, ids = self._state.modules.silence, self._state.modules.ids
+        excused = frozenset(ids[code] or "" for code in silence.excused.tolist())
+        if not records or not self.ticker.asks_for_silence(block.size_ms):
+            return NOBODY, excused
+        codes = silence.closed
+        since_ms = silence.since_ms[codes].tolist()
+        return {ids[code] or "": since for code, since in zip(codes.tolist(), since_ms, strict=True)}, excused
+
+    def state_silence(self, end_ms: int, counts: I8 | None, now_ms: int) -> None:
+        """Publish at the close of a base window which modules have fallen silent, or are no longer.
+
+        Args:
+            end_ms: of the window.
+            counts: requests by code; None where nobody had any.
+            now_ms: the wall clock.
+        """
+        self._statuses.silence(end_ms, counts, now_ms)
+
+    def end_expired(self, gone: Sequence[Expired], now_ms: int) -> None:
+        """Publish that modules were forgotten: their alerts end, and so does their status."""
+        for alert in self.ticker.end_expired({module.module_id: module.due_ms for module in gone}, now_ms):
+            self._state.outbox.emit(alert)
+        self._statuses.expired(gone)
+
+    def end_unknown(self, now_ms: int) -> None:
+        """End the alerts of modules that are not known."""
+        for alert in self.ticker.end_unknown(self._state.modules.codes, self._state.time.sealed_pane_ms, now_ms):
+            self._state.outbox.emit(alert)
 
     def mark_final(self, block: Block) -> None:
         """Note a window's close: how many modules were silent then, and the hysteresis state of every module.
@@ -54,7 +99,7 @@ class Emitter:
         Also of modules that first come in with a correction: their record must not depend on when it is made.
         """
         block.final = True
-        block.silent = self._state.modules.silence.count_closed
+        block.silent = self._state.modules.silence.closed.size
         if self._state.is_whole(block):
             block.grow(self._state.modules.capacity)
             chains = self._state.modules.chains[block.level]
@@ -126,7 +171,9 @@ class Emitter:
             block: the window as another task knows it; it need not be open here.
         """
         name = self._state.name_of(block)
-        self._sealed_partials[(block.level, block.start_ms)] = empty_partial(self._state.partition, name, block)
+        self._sealed_partials[(block.level, block.start_ms)] = empty_partial(
+            self._state.partition, name, block.size_ms, block.start_ms, final=block.final
+        )
 
     def drain_partials(self) -> list[SystemPartial]:
         """The newest partial of every window published since the last drain."""
@@ -147,7 +194,31 @@ class Emitter:
         sums = state.sums_of(block) if sums is None else sums
         silent = block.silent if block.final else state.modules.silent
         partial = partial_of(state.partition, state.name_of(block), block, sums, state.profiles, silent)
-        partials[window] = empty_partial(state.partition, state.name_of(block), block) if partial is None else partial
+        if partial is None:
+            name, size_ms = state.windows.sizes[block.level]
+            partial = empty_partial(state.partition, name, size_ms, block.start_ms, final=block.final)
+        partials[window] = partial
+
+    def empty_panes(self, first_ms: int, through_ms: int) -> None:
+        """Tell the system of the windows without any event that closed with empty base windows, while there are modules.
+
+        Args:
+            first_ms: start of the first base window.
+            through_ms: end of the last.
+        """
+        state = self._state
+        if not state.modules.tracked:
+            return
+        silent = state.modules.silence.closed.size
+        first_ms = max(first_ms, through_ms - MOST_EMPTY_PANES * state.windows.base_ms)
+        for level, (name, size_ms) in enumerate(state.windows.sizes):
+            for end_ms in range(first_ms // size_ms * size_ms + size_ms, through_ms + 1, size_ms):
+                start_ms = end_ms - size_ms
+                if start_ms in state.tree.levels[level] or start_ms < state.whole_from_ms[level]:
+                    continue
+                self._sealed_partials[(level, start_ms)] = empty_partial(
+                    state.partition, name, size_ms, start_ms, final=True, known=True, silent=silent
+                )
 
     def _after(self, codes: I8, before: I8, raw: I8, start_ms: int) -> I8:
         profiles = self._state.profiles

@@ -87,15 +87,30 @@ def partial_of(
     )
 
 
-def empty_partial(partition: int, window: str, block: Block) -> SystemPartial:
-    """What takes the place of a partial that was sent before, when the partition holds no module of the window any more."""
+def empty_partial(
+    partition: int, window: str, size_ms: int, start_ms: int, *, final: bool, known: bool = False, silent: int = 0
+) -> SystemPartial:
+    """The partial of a window without a request.
+
+    Without known modules it takes the place of one that was sent before, when the partition holds no module of the window any
+    more.
+
+    Args:
+        partition: of the task.
+        window: name of the size.
+        size_ms: of the window.
+        start_ms: of the window.
+        final: whether the window is closed.
+        known: whether the partition knows modules.
+        silent: how many of them are silent.
+    """
     return SystemPartial(
         v=PARTIAL_VERSION,
         partition=partition,
         window=window,
-        size_ms=block.size_ms,
-        start_ms=block.start_ms,
-        final=block.final,
+        size_ms=size_ms,
+        start_ms=start_ms,
+        final=final,
         modules=0,
         degraded=0,
         critical=0,
@@ -115,6 +130,8 @@ def empty_partial(partition: int, window: str, block: Block) -> SystemPartial:
         db_connections=None,
         cpu_percent=0.0,
         cpu_modules=0,
+        silent=silent,
+        known=known,
     )
 
 

@@ -39,6 +39,7 @@ class TaskState:
         if self._profiled != self.modules.generation:
             self._profiled = self.modules.generation
             self.profiles.assign(self.modules.ids, self.modules.capacity)
+            self.modules.silence.expected = self.profiles.expected_silence
 
     def begin_after_loss(self, first_ms: int) -> None:
         """The first event after a loss of state has this time: windows that began before, give or take the grace, had more."""

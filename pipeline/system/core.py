@@ -58,7 +58,7 @@ class SystemCore:
         self.removed_ms: tuple[int, ...] = ()
         self._time = StreamTime(config.windows)
         self._ticker = AlertTicker(self.alerts, config.windows)
-        self._progress = Progress([size for _, size in config.windows.sizes])
+        self._progress = Progress([size for _, size in config.windows.sizes], config.windows.grace_ms)
         self.homes = ModuleHomes()
         self._windows = SystemWindows(config.windows)
         self._since = SystemSince(config.health.default, self._is_whole)
@@ -160,12 +160,12 @@ class SystemCore:
             if not self._windows.has_size(partial.size_ms) or self._windows.is_over(end_ms):
                 self.ignored_partials += 1
                 return
-            if not partial.requests:
+            if not partial.speaks:
                 return
             window = self._windows.open(partial.size_ms, partial.start_ms)
             window.final = end_ms <= self._time.closed_ms
         window.take(partial)
-        self._changes[partial_key(partial)] = value if partial.requests else None
+        self._changes[partial_key(partial)] = value if partial.speaks else None
         while len(self._windows) > self.config.limits.max_open_windows:
             self.dropped_open += 1
             self._drop(self._windows.oldest(), now_ms)

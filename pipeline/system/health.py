@@ -23,8 +23,13 @@ class SystemHealth:
 
 
 def health_of(partials: Sequence[SystemPartial], profile: HealthProfile) -> SystemHealth:
-    """The health of a window from its partials (at least one, each with at least one request), in any order."""
+    """The health of a window from its partials (at least one), in any order.
+
+    Where no module has sent anything, nothing was served: that is critical if modules are silent, and else it is rest.
+    """
     requests = sum(p.requests for p in partials)
+    if not requests:
+        return SystemHealth(0.0, "critical") if any(p.silent for p in partials) else SystemHealth(100.0, "healthy")
     score = health_score(math.fsum(p.weighted_score for p in partials), requests)
     degraded, critical = sum(p.degraded_requests for p in partials), sum(p.critical_requests for p in partials)
     level = overall_health(score, requests, degraded, critical, sum(p.critical for p in partials), profile)

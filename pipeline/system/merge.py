@@ -27,7 +27,7 @@ def aggregate(
     health: SystemHealth,
     since_ms: int | None,
 ) -> AggregatedMetrics:
-    """Merge partials (at least one, each with at least one request, one per partition).
+    """Merge partials (at least one, one per partition). Without a request in them there are no rates and no response times.
 
     Everything is a sum of integers, a correctly rounded sum, a minimum or a maximum: the order of the partials is of no account.
 
@@ -41,6 +41,7 @@ def aggregate(
     """
     requests = sum(p.requests for p in partials)
     successes = sum(p.successes for p in partials)
+    served = [p for p in partials if p.requests]
     return AggregatedMetrics(
         window=text.name,
         window_start=text.start_ms,
@@ -53,12 +54,14 @@ def aggregate(
         module_count=sum(p.modules for p in partials),
         degraded_modules=sum(p.degraded for p in partials),
         critical_modules=sum(p.critical for p in partials),
-        overall_success_rate=successes / requests,
-        overall_error_rate=(requests - successes) / requests,
+        silent_modules=sum(p.silent for p in partials),
+        silent_partitions=sum(1 for p in partials if p.silent and not p.requests),
+        overall_success_rate=successes / requests if requests else None,
+        overall_error_rate=(requests - successes) / requests if requests else None,
         total_requests=requests,
         successful_requests=successes,
         failed_requests=requests - successes,
-        response_time_ms=_response_time(partials, requests),
+        response_time_ms=_response_time(served, requests) if served else None,
         overall_throughput=requests / text.seconds,
         total_memory_bytes=_total(p.memory_bytes for p in partials),
         average_cpu_percent=_mean_cpu(partials),

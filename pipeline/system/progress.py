@@ -16,8 +16,16 @@ class Progress:
         known_sizes: sizes (ms) whose windows are whole in partitions that do not report it, because an older build runs them.
     """
 
-    def __init__(self, known_sizes: Collection[int]) -> None:
+    def __init__(self, known_sizes: Collection[int], patience_ms: int) -> None:
+        """Of no partition yet.
+
+        Args:
+            known_sizes: see the class.
+            patience_ms: how far an idle partition may hold back the others, so that what it says of its silence is heard before
+                a window closes.
+        """
         self.known_sizes = set(known_sizes)
+        self._patience_ms = patience_ms
         self._reports: dict[int, PartitionReport] = {}
 
     def note(self, report: PartitionReport) -> None:
@@ -40,16 +48,19 @@ class Progress:
         return len(heard) + sum(1 for partition in past if partition not in heard)
 
     def stream_ms(self) -> int | None:
-        """Stream time of the system: that of the slowest partition that is not idle.
+        """Stream time of the system: that of the slowest partition that is not idle, when all are idle the newest of theirs.
 
-        When all are idle it is the newest of theirs: none holds back another, and windows still end by time, not by silence.
+        One that is idle follows the clock by itself, as far behind it as its events were. It holds the others back by the
+        patience at most, so windows end by time and not by silence.
         """
         if not self.all_reported():
             return None
         awake = [r.stream_ms for r in self._reports.values() if not r.idle]
-        if awake:
-            return _minimum(awake)
-        return max((r.stream_ms for r in self._reports.values() if r.stream_ms is not None), default=None)
+        idle = [r.stream_ms for r in self._reports.values() if r.idle and r.stream_ms is not None]
+        newest = _minimum(awake) if awake else max(idle, default=None)
+        if newest is None or not idle:
+            return newest
+        return min(newest, max(min(idle), newest - self._patience_ms))
 
     def newest_ms(self, least_ms: int) -> int:
         """The stream time of the partition that is farthest; at least `least_ms`."""

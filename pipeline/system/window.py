@@ -57,14 +57,14 @@ class SystemWindow:
     def take(self, partial: SystemPartial) -> None:
         """Put a partition's newest partial in place of its former one; one that says the same changes nothing.
 
-        A partial without a request says that the partition has no module in the window any more.
+        A partial that does not speak says that the partition has no module in the window any more.
         """
         former = self.partials.get(partial.partition)
-        if partial.requests:
+        if partial.speaks:
             self.partials[partial.partition] = partial
         elif former is not None:
             del self.partials[partial.partition]
-        changed = partial.requests if former is None else _said(former) != _said(partial)
+        changed = partial.speaks if former is None else _said(former) != _said(partial)
         if changed:
             self.owed = True
             self._health = None
@@ -111,4 +111,4 @@ class SystemWindow:
 
 def _said(partial: SystemPartial) -> SystemPartial:
     """A partial without what no record shows."""
-    return replace(partial, final=False, silent=0, check=NO_CHECK)
+    return replace(partial, final=False, known=False, check=NO_CHECK)

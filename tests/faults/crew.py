@@ -49,6 +49,7 @@ expression = "error_rate > threshold && total_requests >= 3"
 threshold = 0.5
 for = "0s"
 severity = "critical"
+no_data = "ok"
 [[rule]]
 name = "KeepsFailing"
 window = "1s"
@@ -56,6 +57,7 @@ expression = "error_rate > threshold && total_requests >= 3"
 threshold = 0.5
 for = "1s"
 severity = "warning"
+no_data = "ok"
 """
 
 

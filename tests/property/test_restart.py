@@ -24,6 +24,8 @@ name = "Errors"
 window = "{window}"
 expression = "error_rate > threshold"
 threshold = 0.3
+no_data = "ok"
+keep_firing_for = "2s"
 [[rule]]
 name = "Slow"
 window = "{window}"
@@ -36,11 +38,17 @@ name = "Held"
 window = "{window}"
 expression = "total_requests >= 2"
 no_data = "hold"
+[[rule]]
+name = "Silent"
+window = "{window}"
+no_data = "alert"
+for = "1s"
+annotations = {{ summary = "{{module_id}} since {{silent_since}}" }}
 """
 
 
 def rules_of(config: CoreConfig) -> tuple[Rule, ...]:
-    """Three rules on the smallest window."""
+    """Rules on the smallest window, one for each meaning of no data."""
     names = [name for name, _ in config.windows.sizes]
     return load_rules(RULES.format(window=names[0]), "rules.toml", names)
 

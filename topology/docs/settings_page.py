@@ -61,7 +61,7 @@ p99 = {{ degraded = 30000, critical = 120000 }}
 Durations are written `500ms`, `10s`, `5m`, `1h`, `1d` or as whole milliseconds; sizes `64KiB`, `32MiB`, `1GiB` or as whole
 bytes; switches `true`, `yes`, `on`, `1` and their opposites. An empty default means unset.
 
-The sections `serve` and `storage` and three of the topics (`metric_samples`, `metric_aggregates`, `health_status`) are checked
+The sections `serve` and `storage` and two of the topics (`metric_samples`, `metric_aggregates`) are checked
 and reserved; no command of this version uses them, except that `modpulse topics create` makes the topics.
 """
 

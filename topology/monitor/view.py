@@ -178,9 +178,11 @@ class LiveView:
             return f"{len(self._modules)} modules, windows of {self._window}, {alerts}"
         seen = system.completeness
         times = system.response_time_ms
+        served = "no requests,"
+        if times is not None and system.overall_error_rate is not None:
+            served = f"{system.overall_error_rate:.2%} errors, p95 {times.p95:,.0f} ms, p99 {times.p99:,.0f} ms,"
         return (
-            f"system {system.overall_health} ({system.health_score:.0f}), {_rate(system):,.0f} req/s,"
-            f" {system.overall_error_rate:.2%} errors, p95 {times.p95:,.0f} ms, p99 {times.p99:,.0f} ms,"
+            f"system {system.overall_health} ({system.health_score:.0f}), {_rate(system):,.0f} req/s, {served}"
             f" {system.module_count} modules ({system.critical_modules} critical, {system.degraded_modules} degraded),"
             f" partitions {seen.partitions_seen}/{seen.partitions_expected}, {alerts}"
         )

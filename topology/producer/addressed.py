@@ -106,4 +106,6 @@ class Addresses:
         topic, fixed = self._topics[role].encode(), self._fixed_headers[role]
         for record in emitted:
             identity = b"%s/%s/%d" % (topic, record.key, record.revision)
-            yield Record(record.key, record.value, [*fixed, ("ce_id", identity), ("ce_time", _rfc3339(record.time_ms))])
+            yield Record(
+                record.key, record.value or None, [*fixed, ("ce_id", identity), ("ce_time", _rfc3339(record.time_ms))]
+            )

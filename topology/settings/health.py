@@ -31,6 +31,13 @@ def _from_json(value: object) -> object:
         raise ValueError(f"is not JSON ({error}); write a list of objects, or use [[health.overrides]]") from error
 
 
+def _globs(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+_Glob = Annotated[str, Field(min_length=1)]
 Bound = Annotated[float | None, BeforeValidator(_off)]
 
 
@@ -110,6 +117,8 @@ class HealthSettings(_Section):
     memory: ThresholdSettings = ThresholdSettings(degraded=float(8 << 30), critical=float(16 << 30), weight=10.0)
     # A quarter of a window's requests failing is a burst, whatever the rate was before.
     error_burst: ThresholdSettings = ThresholdSettings(degraded=0.25, critical=0.50, weight=10.0)
+    # Globs over module ids, such as `batch-*`: taken out on purpose, or no services; their silence raises no alert.
+    expected_silence: Annotated[tuple[_Glob, ...], BeforeValidator(_globs)] = ()
     # Nobody is special unless said so; the last match wins.
     overrides: Annotated[tuple[HealthChange, ...], BeforeValidator(_from_json)] = ()
 
@@ -141,6 +150,7 @@ class HealthSettings(_Section):
         return HealthConfig(
             default=base,
             overrides=tuple(HealthOverride(change.glob, change.applied_to(base)) for change in self.overrides),
+            expected_silence=self.expected_silence,
         )
 
 

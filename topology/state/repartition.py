@@ -81,7 +81,7 @@ async def repartition(
         settings.repartition_topic,
     )
     topics = settings.topics
-    outputs = [topics.module_metrics, topics.system_metrics, topics.module_alerts]
+    outputs = [topics.module_metrics, topics.system_metrics, topics.module_alerts, topics.health_status]
     counts = await require_topics(settings, [source, changelog, forwarded, settings.partials_topic, *outputs])
     async with broker_errors(settings), admin_client(settings) as admin:
         await require_no_members(admin, settings)

@@ -34,8 +34,8 @@ async def look_at_topics(settings: Settings) -> TopicSnapshot:
         BrokerUnavailable: no broker answers.
     """
     topics = settings.topics
-    outputs = (topics.module_metrics, topics.system_metrics, topics.module_alerts, topics.late, topics.dlq)
-    names = (topics.module_log_events, *settings.worker_topics, *outputs)
+    outputs = (topics.module_metrics, topics.system_metrics, topics.module_alerts, topics.health_status)
+    names = (topics.module_log_events, *settings.worker_topics, *outputs, topics.late, topics.dlq)
     async with admin_client(settings) as admin:
         found = (await describe_topics(admin, names)).topics
     missing = [name for name in names if name not in found or not found[name].partitions]

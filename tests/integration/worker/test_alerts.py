@@ -17,6 +17,7 @@ expression = "error_rate > threshold && total_requests >= 3"
 threshold = 0.5
 for = "0s"
 severity = "critical"
+no_data = "ok"
 [rule.annotations]
 summary = "{module_id}: {error_rate:.0%}"
 """
@@ -79,3 +80,25 @@ EXPECTED = [
     ("resolved", 4, T0 + 4_000, T0 + 6_000),
     ("firing", 5, T0 + 8_000, None),
 ]
+
+
+def test_a_module_that_stops_is_silent_on_its_topic_and_gone_once_it_expired(make_fleet: MakeFleet) -> None:
+    fleet = make_fleet(SMALL, topics__partitions="1", state__module_expiry="20s")
+    worker = fleet.start()
+    for second in range(4):
+        fleet.publish([row("shop", T0 + second * 1_000 + 500), row("quiet", T0 + second * 1_000 + 600)])
+    for second in range(4, 60, 2):
+        fleet.publish([row("quiet", T0 + second * 1_000)])
+    with fleet.follow(fleet.settings.topics.health_status) as reader:
+        reader.until(lambda records: any(r.key == b"shop" and r.value is None for r in records), "the end of `shop`")
+        said = [
+            (record.value, record.json) if record.value else None for record in reader.records if record.key == b"shop"
+        ]
+        assert {record.header("ce_type") for record in reader.records} == {"modpulse.health-status.v1"}
+        ids = [record.header("ce_id") for record in reader.records]
+        assert len(ids) == len(set(ids))
+    assert worker.terminate() == 0
+    assert worker.complaints() == []
+    assert [one and one[1]["status"] for one in said] == ["healthy", "silent", None]
+    assert said[1] is not None
+    assert (said[1][1]["kind"], said[1][1]["since"], said[1][1]["score"]) == ("module", T0 + 4_000, None)

@@ -1,11 +1,11 @@
 """A rule, records for it, and an alert machine that ticks once a minute."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
 from pipeline.alerts.fields import EXAMPLE_MODULE, Record
-from pipeline.alerts.machine import AlertMachine
+from pipeline.alerts.machine import NOBODY, AlertMachine
 from pipeline.alerts.rules import NoData, Rule
 from schemas.alerts import Alert
 from schemas.metrics import ModuleMetrics
@@ -37,9 +37,16 @@ def record(error_rate: float, module_id: str = "checkout") -> ModuleMetrics:
     return replace(EXAMPLE_MODULE, module_id=module_id, error_rate=error_rate)
 
 
-def tick_of(machine: AlertMachine, window: str, tick_ms: int, records: Sequence[Record], now_ms: int) -> list[Alert]:
+def tick_of(
+    machine: AlertMachine,
+    window: str,
+    tick_ms: int,
+    records: Sequence[Record],
+    now_ms: int,
+    silent: Mapping[str, int] = NOBODY,
+) -> list[Alert]:
     """One tick of a window of known size."""
-    return machine.tick(window, tick_ms, records, now_ms, size_ms=SIZES_MS[window])
+    return machine.tick(window, tick_ms, records, now_ms, size_ms=SIZES_MS[window], silent=silent)
 
 
 def run(machine: AlertMachine, *rates: float | None, first: int = 1) -> list[Alert]:

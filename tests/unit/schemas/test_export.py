@@ -271,7 +271,7 @@ def test_limits_of_a_configuration_hold_in_its_schema_and_in_its_judgement() -> 
             b'{"name":"m","value":1,"timestamp":"yesterday"}',
             "invalid: timestamp 'yesterday' is not RFC",
         ),
-        ("health-status", b'{"name":"m"}', "invalid: the field status is missing"),
+        ("health-status", b'{"name":"m"}', "invalid: the field kind is missing"),
         ("health-status", b"{", "undecodable: the value ends after 1 bytes"),
     ],
 )

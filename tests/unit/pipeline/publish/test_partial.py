@@ -14,7 +14,6 @@ from pipeline.config import HealthProfile, Limits
 from pipeline.publish.partial import empty_partial, partial_of
 from pipeline.publish.scaled import ScaledSum
 from pipeline.sketch.mapping import bins_of
-from pipeline.windows.block import Block
 from schemas.events import MAX_GAUGE
 from schemas.partials import SystemPartial, decode_partial
 from tests.support.core.cores import START_MS, Event, Run, config_of, fixed
@@ -127,9 +126,7 @@ def test_a_module_whose_first_record_is_still_owed_is_in_no_figure_yet() -> None
 
 @pytest.mark.parametrize("final", [False, True])
 def test_a_withdrawn_partial_is_of_the_same_window_and_counts_nothing(final: bool) -> None:
-    block = Block(1, 40_000, 20_000, 64)
-    block.final = final
-    empty = empty_partial(3, "20s", block)
+    empty = empty_partial(3, "20s", 20_000, 40_000, final=final)
     assert (empty.partition, empty.window, empty.start_ms, empty.size_ms, empty.final) == (
         3,
         "20s",

@@ -34,9 +34,11 @@ def test_a_partition_that_has_not_reported_holds_the_system_back() -> None:
     assert run.core.open_windows == 0
 
 
-def test_an_idle_partition_does_not_hold_back_but_keeps_the_window_for_its_corrections() -> None:
+def test_an_idle_partition_holds_back_by_the_grace_at_most_and_keeps_the_window_for_its_corrections() -> None:
     run = SystemRun()
-    run.feed(report(0, BASE, idle=True), partial(1), report(1, BASE + 15_000))
+    run.feed(report(0, BASE, idle=True), partial(1), report(1, BASE + 15_000 + GRACE - 1))
+    assert [r["status"] for r in run.cut()] == ["provisional"]
+    run.feed(report(1, BASE + 15_000 + GRACE))
     assert [r["status"] for r in run.cut()] == ["final"]
     run.feed(report(1, BASE + 10_000_000))
     assert run.core.open_windows == 1
@@ -52,7 +54,7 @@ def test_when_all_are_idle_windows_end_by_the_newest_stream_time_and_not_by_sile
     run = SystemRun()
     run.feed(partial(0), report(0, BASE + 3_000, idle=True), report(1, BASE + 1_000, idle=True))
     assert [r["status"] for r in run.cut()] == ["provisional"]
-    run.feed(report(0, BASE + 15_000, idle=True))
+    run.feed(report(0, BASE + 15_000 + GRACE, idle=True))
     assert [r["status"] for r in run.cut()] == ["final"]
 
 
@@ -77,7 +79,7 @@ def test_completeness_counts_the_partitions_that_speak_for_the_window() -> None:
 
 
 def progress_of(reports: list[PartitionReport]) -> Progress:
-    progress = Progress([10_000, 30_000])
+    progress = Progress([10_000, 30_000], patience_ms=0)
     for newest in reports:
         progress.note(newest)
     return progress

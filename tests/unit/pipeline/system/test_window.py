@@ -28,7 +28,7 @@ def window() -> SystemWindow:
     return window
 
 
-@pytest.mark.parametrize("same", [{}, {"final": True}, {"silent": 3}, {"check": b"12345678"}])
+@pytest.mark.parametrize("same", [{}, {"final": True}, {"known": True}, {"check": b"12345678"}])
 def test_a_partial_that_says_the_same_to_readers_takes_the_place_and_owes_nothing(
     window: SystemWindow, same: dict[str, Any]
 ) -> None:

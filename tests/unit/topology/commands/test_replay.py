@@ -70,7 +70,7 @@ def test_a_file_that_is_not_there_ends_with_2_and_a_sentence(run: Run) -> None:
 
 def test_alerts_go_to_a_file_of_their_own(run: Run) -> None:
     incident = ["--error-burst", "60,120,1,0.9", "--modules", "1"]
-    run("generate", "--seconds", "300", "--rate", "5", *incident, "--start-time", START, "--out", "a.jsonl")
+    run("generate", "--seconds", "1800", "--rate", "5", *incident, "--start-time", START, "--out", "a.jsonl")
     _, without, _ = run("replay", "a.jsonl", "--drain")
     _, metrics, _ = run("replay", "a.jsonl", "--drain", "--alerts", "alerts.jsonl")
     alerts = [orjson.loads(line) for line in Path("alerts.jsonl").read_bytes().splitlines()]

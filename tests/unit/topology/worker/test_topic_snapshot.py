@@ -15,7 +15,7 @@ from topology.worker.topic_snapshot import TopicSnapshot, look_at_topics, refuse
 
 SETTINGS = Settings()
 INPUT = SETTINGS.topics.module_log_events
-OUTPUTS = ("module_metrics", "system_metrics", "module_alerts", "late", "dlq")
+OUTPUTS = ("module_metrics", "system_metrics", "module_alerts", "health_status", "late", "dlq")
 NEEDED = {INPUT, *SETTINGS.worker_topics, *(getattr(SETTINGS.topics, name) for name in OUTPUTS)}
 
 
