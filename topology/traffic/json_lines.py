@@ -64,8 +64,7 @@ def numbered_lines(file: Path) -> Iterator[tuple[int, bytes]]:
     number = 0
     try:
         with contextlib.ExitStack() as stack:
-            stdin = file == STANDARD
-            source = cast("io.BufferedReader", sys.stdin.buffer) if stdin else stack.enter_context(file.open("rb"))
+            source = _standard_input() if file == STANDARD else stack.enter_context(file.open("rb"))
             packed = source.peek(2)[:2] == _GZIP_MAGIC
             for line in stack.enter_context(gzip.GzipFile(fileobj=source)) if packed else source:
                 number += 1
@@ -76,6 +75,14 @@ def numbered_lines(file: Path) -> Iterator[tuple[int, bytes]]:
                     yield number, stripped
     except (OSError, EOFError, zlib.error) as error:
         raise _unreadable(file, error, number) from error
+
+
+def _standard_input() -> io.BufferedReader:
+    """A reader of its own: a thread that waits in `sys.stdin` when the process ends would make the interpreter abort."""
+    try:
+        return io.BufferedReader(io.FileIO(sys.stdin.fileno(), closefd=False))
+    except OSError:  # no file stands behind it
+        return cast("io.BufferedReader", sys.stdin.buffer)
 
 
 def _without_mark(file: Path, first: bytes) -> bytes:

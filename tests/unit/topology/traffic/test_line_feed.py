@@ -2,11 +2,14 @@
 
 import asyncio
 import queue
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
 
 from schemas.errors import ConfigError
+from tests.support.paths import ROOT
 from topology.traffic.line_feed import Line, LineFeed
 
 
@@ -60,3 +63,19 @@ def test_what_was_read_before_an_error_is_taken_before_it_is_raised() -> None:
                 await feed.take(stop)
 
     asyncio.run(work())
+
+
+def test_a_process_may_end_while_the_next_line_of_a_pipe_is_waited_for() -> None:
+    program = (
+        "import asyncio, sys; from pathlib import Path; from topology.traffic.json_lines import numbered_lines;"
+        "from topology.traffic.line_feed import LineFeed\n"
+        "async def work():\n"
+        "    with LineFeed(numbered_lines(Path('-')), 10, live=True) as feed:\n"
+        "        await feed.take(asyncio.Event())\n"
+        "asyncio.run(work()); sys.exit(130)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, cwd=ROOT) as process:
+        assert process.stdin is not None
+        process.stdin.write(b"{}\n")
+        process.stdin.flush()
+        assert process.wait(30) == 130, "the pipe is still open"
